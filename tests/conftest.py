@@ -16,7 +16,7 @@ def generator(request: pytest.FixtureRequest) -> torch.Generator:
 
 @pytest.fixture(autouse=True)
 def _global_rng_unchanged():
-    before_torch, before_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    before_torch, before_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()
     yield
     assert torch.equal(before_torch, torch.get_rng_state()), "the test moved torch's global generator"
-    assert np.array_equal(before_numpy, np.random.get_state()[1]), "the test moved numpy's global generator"  # noqa: NPY002
+    assert np.array_equal(before_numpy, np.random.get_state()[1]), "the test moved numpy's global generator"

@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from leadline._core.names import nearest
-from leadline._core.records import read_record, write_json
 from leadline._core.rates import Rate, rate, rate_over_draws
+from leadline._core.records import read_record, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -239,12 +239,13 @@ class Profile:
 
 # Leaf modules that are one linear map of their input; the chain of a model without blocks is made of these.
 LINEAR_KINDS = frozenset(
-    {"Linear", "LazyLinear", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Conv1D",
-     "Bilinear", "NonDynamicallyQuantizableLinear"}
-)  # fmt: skip
+    {"Linear", "NonDynamicallyQuantizableLinear", "LazyLinear", "Bilinear", "Conv1D"}
+    | {f"Conv{k}d" for k in (1, 2, 3)}
+    | {f"ConvTranspose{k}d" for k in (1, 2, 3)}
+)
 
 
-def _log10(value: Any) -> float:
+def _log10(value: float) -> float:
     if math.isnan(value):
         return math.nan
     return math.log10(value) if value > 0 else -math.inf

@@ -37,7 +37,8 @@ def rate(values: Sequence[float], *, level: float = 0.95) -> Rate:
     A log-norm is a random walk with drift over depth, so the residuals of a straight line are strongly
     correlated and its least-squares error is several times too small. The increments $u_t$ are nearly
     stationary; their mean is the rate, its variance is the Newey-West estimate
-    $\frac1T\bigl(\gamma_0 + 2\sum_{j\le h}(1 - \tfrac{j}{h+1})\gamma_j\bigr)$ with $h = \lfloor 4 (T/100)^{2/9} \rfloor$.
+    $\frac1T\bigl(\gamma_0 + 2\sum_{j\le h}(1 - \tfrac{j}{h+1})\gamma_j\bigr)$ with
+    $h = \lfloor 4 (T/100)^{2/9} \rfloor$.
 
     Args:
         values: The logarithm of the quantity at successive layers. Non-finite values are left out
