@@ -1,0 +1,161 @@
+"""Each metric once, as a formula on a spectrum or on a Gram matrix.
+
+The public functions apply these formulas to the singular values of one matrix. Whoever measures many matrices of
+one shape calls ``matrix_metrics`` of ``_batch``, which is the two functions at the end of this file on one batch
+of Gram matrices.
+
+Every eigenvalue formula takes the k = min(n, d) squared singular values in any order and on any scale, float64,
+non-negative, and keeps the leading dimensions. ``nan`` among them gives ``nan``.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+EPS = torch.finfo(torch.float64).eps
+
+
+def isometry_gap(eigenvalues: Float[Tensor, "*batch k"], *, n: int, d: int) -> Float[Tensor, "*batch"]:
+    """Mean of ``r - 1 - log r`` over ``r = eigenvalues / mean``: log mean minus mean log, with no cancellation."""
+    ratio = eigenvalues / eigenvalues.mean(-1, keepdim=True)
+    return torch.where(_deficient(eigenvalues, n=n, d=d), torch.inf, _minus_log1p(ratio).mean(-1))
+
+
+def _minus_log1p(ratio: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """``delta - log(1 + delta)`` for ``delta = ratio - 1``, to full relative precision also near ``delta = 0``."""
+    delta = ratio - 1
+    near = delta.abs() < 0.01
+    # With t = delta / (2 + delta) the logarithm is 2 artanh t, and delta - 2 t = delta t.
+    t = torch.where(near, delta, 0.0) / (2 + delta)
+    series = delta * t - 2 * t**3 * (1 / 3 + t**2 / 5 + t**4 / 7)
+    return torch.where(near, series, delta - torch.where(near, 1.0, ratio).log())
+
+
+def _deficient(eigenvalues: Float[Tensor, "*batch k"], *, n: int, d: int) -> Bool[Tensor, "*batch"]:
+    """Whether the smallest singular value is zero to rounding: at most max(n, d)·eps times the largest, in float64."""
+    floor = (max(n, d) * EPS) ** 2
+    return eigenvalues.amin(-1) <= floor * eigenvalues.amax(-1)
+
+
+def condition_number(eigenvalues: Float[Tensor, "*batch k"], *, n: int, d: int) -> Float[Tensor, "*batch"]:
+    """Largest over smallest singular value."""
+    condition = (eigenvalues.amax(-1) / eigenvalues.amin(-1)).sqrt()
+    return torch.where(_deficient(eigenvalues, n=n, d=d), torch.inf, condition)
+
+
+def orthogonality_gap(eigenvalues: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch"]:
+    """Distance of the normalised spectrum from the flat one."""
+    k = eigenvalues.shape[-1]
+    ratio = eigenvalues / eigenvalues.mean(-1, keepdim=True)
+    return torch.linalg.vector_norm(ratio - 1, dim=-1) / k
+
+
+def participation_ratio(eigenvalues: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch"]:
+    """Squared sum over sum of squares."""
+    return _zero_where_empty(eigenvalues, eigenvalues.sum(-1).square() / eigenvalues.square().sum(-1))
+
+
+def effective_rank(eigenvalues: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch"]:
+    """Exponential of the entropy of the shares."""
+    shares = eigenvalues / eigenvalues.sum(-1, keepdim=True)
+    return _zero_where_empty(eigenvalues, torch.special.entr(shares).sum(-1).exp())
+
+
+def stable_rank(eigenvalues: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch"]:
+    """Sum over largest."""
+    return _zero_where_empty(eigenvalues, eigenvalues.sum(-1) / eigenvalues.amax(-1))
+
+
+def numerical_rank(eigenvalues: Float[Tensor, "*batch k"], *, n: int, d: int, eps: float) -> Float[Tensor, "*batch"]:
+    """Number of singular values above max(n, d)·eps times the largest."""
+    floor = (max(n, d) * eps) ** 2 * eigenvalues.amax(-1, keepdim=True)
+    return _count(eigenvalues > floor, eigenvalues)
+
+
+def soft_rank(
+    eigenvalues: Float[Tensor, "*batch k"], *, d: int, tau: float, relative_to: str
+) -> Float[Tensor, "*batch"]:
+    """Number of eigenvalues at or above ``tau`` times their mean, over all ``d`` features or over the support."""
+    k = eigenvalues.shape[-1]
+    size = d if relative_to == "features" else k
+    # Ties count: a singular value is known to rounding, so the limit gives way by as much.
+    limit = tau * (1 - max(d, k) * EPS) * eigenvalues.sum(-1, keepdim=True) / size
+    return _count(eigenvalues >= limit, eigenvalues, zeros=size - k if tau == 0 else 0)
+
+
+def _count(
+    chosen: Bool[Tensor, "*batch k"], eigenvalues: Float[Tensor, "*batch k"], *, zeros: int = 0
+) -> Float[Tensor, "*batch"]:
+    count = (chosen.sum(-1) + zeros).to(eigenvalues.dtype)
+    return torch.where(eigenvalues.amax(-1).isnan(), torch.nan, _zero_where_empty(eigenvalues, count))
+
+
+def _zero_where_empty(eigenvalues: Float[Tensor, "*batch k"], rank: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    return torch.where(eigenvalues.amax(-1) == 0, 0.0, rank)
+
+
+def cosines_of(
+    gram: Float[Tensor, "*batch n n"], squares: Float[Tensor, "*batch n"]
+) -> tuple[Float[Tensor, "*batch n n"], Bool[Tensor, "*batch n n"]]:
+    """Cosines of the rows, and which of them count: pairs of different rows, neither of them zero."""
+    lengths = squares.sqrt()
+    present = lengths != 0
+    pairs = present.unsqueeze(-1) & present.unsqueeze(-2)
+    pairs = pairs & ~torch.eye(gram.shape[-1], dtype=torch.bool, device=gram.device)
+    return (gram / lengths.unsqueeze(-1) / lengths.unsqueeze(-2)).clamp(-1.0, 1.0), pairs
+
+
+def mean_over(pairs: Bool[Tensor, "*batch n n"], values: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch"]:
+    """Mean of ``values`` where ``pairs``; ``nan`` where there are none."""
+    return torch.where(pairs, values, 0.0).sum((-2, -1)) / pairs.sum((-2, -1))
+
+
+def distinction(centred: Float[Tensor, "*batch"], total: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """Between-sample share: squared norm of the centred rows over that of the rows."""
+    return (centred / total).clamp(max=1.0)
+
+
+def spectral_metrics(
+    eigenvalues: Float[Tensor, "*batch k"], *, n: int, d: int, eps: float, tau: float = 0.5
+) -> dict[str, Float[Tensor, "*batch"]]:
+    """All eight metrics of a spectrum by name.
+
+    Args:
+        eigenvalues: The k = min(n, d) squared singular values, float64; those of a Gram matrix only where
+            it is well conditioned (``gram_eigenvalues`` sees to that).
+        n: Rows of the matrix.
+        d: Columns of the matrix.
+        eps: Machine epsilon of the dtype the matrix was stored in; ``numerical_rank`` counts against it.
+        tau: Limit of ``soft_rank``, relative to the mean over all features.
+    """
+    return {
+        "isometry_gap": isometry_gap(eigenvalues, n=n, d=d),
+        "orthogonality_gap": orthogonality_gap(eigenvalues),
+        "participation_ratio": participation_ratio(eigenvalues),
+        "effective_rank": effective_rank(eigenvalues),
+        "stable_rank": stable_rank(eigenvalues),
+        "numerical_rank": numerical_rank(eigenvalues, n=n, d=d, eps=eps),
+        "soft_rank": soft_rank(eigenvalues, d=d, tau=tau, relative_to="features"),
+        "condition_number": condition_number(eigenvalues, n=n, d=d),
+    }
+
+
+def pairwise_metrics(
+    gram: Float[Tensor, "*batch n n"], centred: Float[Tensor, "*batch"]
+) -> dict[str, Float[Tensor, "*batch"]]:
+    """The three mean cosines and ``distinction`` by name.
+
+    Args:
+        gram: ``x @ x.mT`` in float64. Rows of length zero are left out of the cosines; with fewer than two
+            others these are ``nan``.
+        centred: Squared norm of the rows minus their mean. Taken from the rows, because on a collapsed batch
+            nothing of it is left in the Gram matrix.
+    """
+    squares = gram.diagonal(dim1=-2, dim2=-1)
+    cosines, pairs = cosines_of(gram, squares)
+    return {
+        "mean_cosine": mean_over(pairs, cosines),
+        "mean_abs_cosine": mean_over(pairs, cosines.abs()),
+        "mean_square_cosine": mean_over(pairs, cosines.square()),
+        "distinction": distinction(centred, squares.sum(-1)),
+    }

@@ -1,0 +1,51 @@
+"""Squared singular values of a batch of matrices, in float64: exact by ``svdvals``, or quick by the Gram matrix."""
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+# Below this condition of the Gram matrix its eigenvalues keep eight digits; beyond it the rows are asked themselves.
+GRAM_CONDITION = 1e8
+
+
+def widen(x: Shaped[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
+    """``x`` in float64, matrix by matrix; one with nan or inf becomes all nan.
+
+    Float64 input is divided by a power of two, so that no square under- or overflows and no digit is lost.
+    Narrower dtypes cannot: their squares fit.
+    """
+    wide = x.double()
+    if not x.is_floating_point():
+        return wide
+    peak = x.abs().amax((-2, -1), keepdim=True)
+    if x.dtype == torch.float64:
+        mantissa, _ = torch.frexp(peak)
+        wide = wide / torch.where(mantissa == 0, 1.0, peak / (2 * mantissa))
+    finite = peak.isfinite()
+    return wide if finite.all() else torch.where(finite, wide, torch.nan)
+
+
+def centre(x: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
+    """Rows minus their mean; twice, because the second pass removes the rounding of the first mean."""
+    x = x - x.mean(-2, keepdim=True)
+    return x - x.mean(-2, keepdim=True)
+
+
+def squared_singular_values(x: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch k"]:
+    """Of widened matrices, exact to rounding relative to the largest singular value; ``nan`` for ``nan``."""
+    finite = ~x[..., :1, :1].isnan()
+    sigma = torch.linalg.svdvals(x if finite.all() else torch.where(finite, x, 0.0))
+    return torch.where(finite.squeeze(-1), sigma.square(), torch.nan)
+
+
+def gram_eigenvalues(x: Float[Tensor, "*batch n d"], gram: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch k"]:
+    """The same from ``gram = x @ x.mT``, with ``svdvals`` for the matrices whose Gram matrix is ill-conditioned."""
+    n, d = x.shape[-2:]
+    finite = ~x[..., :1, :1].isnan()
+    eigenvalues = torch.linalg.eigvalsh(gram if finite.all() else torch.where(finite, gram, 0.0))
+    eigenvalues = torch.where(finite.squeeze(-1), eigenvalues[..., -min(n, d) :], torch.nan)
+    ill = eigenvalues[..., 0] * GRAM_CONDITION <= eigenvalues[..., -1]
+    if ill.any():
+        eigenvalues = torch.where(ill.unsqueeze(-1), 0.0, eigenvalues)
+        eigenvalues[ill] = squared_singular_values(x[ill])
+    return eigenvalues
