@@ -138,7 +138,11 @@ class Profile:
         nonfinite_parameters: Names of parameters that hold nan or inf.
         first_nonfinite: Name of the first module in order of execution whose output holds nan or inf, or ``""``.
         weights: Per parameter with two axes or more that got a gradient: name -> Frobenius norm of the gradient.
-        weight_norms: The same parameters: name -> Frobenius norm of the weight.
+        weight_norms: Every parameter with two axes or more: name -> Frobenius norm of the weight.
+        weight_shapes: The same parameters: name -> (outputs, inputs · kernel) of the map it stands for.
+        weight_ranks: The same parameters: name -> participation ratio of the weight times 16 random columns: 1 for a
+            weight of rank one, 0 for a zero weight, above 8 for a usual one of 16 rows and columns or more.
+        repeated: Samples of the batch that equal an earlier one exactly.
         draws: The other draws of the weights, or passes over other rows, where there were several; each has its
             own ``layers`` and no draws. The metrics of ``layers`` are the first draw's.
         draws_over: ``"draws"`` of the weights, or ``"batches"``; empty where there is one pass.
@@ -165,6 +169,9 @@ class Profile:
     first_nonfinite: str = ""
     weights: Mapping[str, float] = field(default_factory=dict)
     weight_norms: Mapping[str, float] = field(default_factory=dict)
+    weight_shapes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    weight_ranks: Mapping[str, float] = field(default_factory=dict)
+    repeated: int = 0
     draws: tuple["Profile", ...] = ()
     draws_over: str = ""
     notes: tuple[str, ...] = ()
