@@ -1,0 +1,85 @@
+"""From a model's outputs to the scalar that is differentiated."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from leadline._core.errors import UsageError
+from leadline.probe.inputs import first_float, tensors
+
+Loss = Callable[[Any, Any], Tensor]
+
+
+def main_output(outputs: Any) -> Tensor | None:
+    """The tensor that meets the loss: the tensor itself, ``.logits``, or the first float tensor."""
+    logits = getattr(outputs, "logits", None)
+    return logits if isinstance(logits, Tensor) else first_float(outputs)
+
+
+def scalar_loss(outputs: Any, targets: Any, loss: Loss | None, *, seed: int) -> tuple[Tensor, str]:
+    """The loss and its kind: ``"custom"``, ``"model"``, ``"cotangent"``, ``"cross_entropy"`` or ``"mse"``.
+
+    Raises:
+        UsageError: If no output carries a gradient, or the targets do not fit the output.
+    """
+    if loss is not None:
+        return _checked_scalar(loss(outputs, targets)), "custom"
+    own = getattr(outputs, "loss", None)
+    if targets is None and isinstance(own, Tensor) and own.numel() == 1:
+        return own.reshape(()), "model"
+    output = main_output(outputs)
+    if output is None or not any(t.requires_grad for t in tensors(outputs)):
+        raise UsageError("The output carries no gradient: no floating-point output depends on a parameter or input.")
+    if targets is None:
+        return cotangent_product(outputs, seed=seed), "cotangent"
+    targets = torch.as_tensor(targets, device=output.device)
+    if targets.is_floating_point():
+        return _mean_square(output, targets), "mse"
+    return _cross_entropy(output, targets), "cross_entropy"
+
+
+def cotangent_product(outputs: Any, *, seed: int) -> Tensor:
+    """Inner product of all float outputs with one fixed random direction of unit length over all of them."""
+    floats = [t for t in tensors(outputs) if t.is_floating_point() and t.requires_grad]
+    generator = torch.Generator().manual_seed(seed)
+    directions = [torch.randn(t.shape, generator=generator) for t in floats]
+    length = torch.stack([d.square().sum() for d in directions]).sum().sqrt()
+    parts = [(t.float() * (d / length).to(t.device)).sum() for t, d in zip(floats, directions, strict=True)]
+    return torch.stack(parts).sum()
+
+
+def _checked_scalar(value: Any) -> Tensor:
+    if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
+        raise UsageError(
+            f"loss(outputs, targets) must return a scalar tensor with a gradient; got {_described(value)}."
+        )
+    return value.reshape(())
+
+
+def _described(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    return f"shape {tuple(value.shape)}" + ("" if value.requires_grad else " without gradient")
+
+
+def _mean_square(output: Tensor, targets: Tensor) -> Tensor:
+    if output.numel() != targets.numel():
+        raise UsageError(f"Targets of shape {tuple(targets.shape)} do not fit the output {tuple(output.shape)}.")
+    return F.mse_loss(output.float(), targets.reshape(output.shape).float())
+
+
+def _cross_entropy(output: Tensor, targets: Tensor) -> Tensor:
+    """Classes lie along the last axis, or along axis 1 where the other axes are those of the targets."""
+    classes_last = output.shape[:-1] == targets.shape
+    classes_second = output.ndim >= 2 and (output.shape[0], *output.shape[2:]) == tuple(targets.shape)
+    if classes_last:
+        return F.cross_entropy(output.float().flatten(0, -2), targets.flatten().long())
+    if classes_second:
+        return F.cross_entropy(output.float(), targets.long())
+    raise UsageError(
+        f"Integer targets of shape {tuple(targets.shape)} do not fit the output {tuple(output.shape)}: "
+        f"expected one class index for each {tuple(output.shape[:-1])}."
+    )
