@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import types
 import typing
 from collections.abc import Mapping
@@ -67,20 +68,38 @@ def decode(kind: Any, data: Any) -> Any:
     return data
 
 
+def to_json(data: Any) -> str:
+    """``data`` as strict JSON: no NaN literals, non-finite floats as in ``encode``."""
+    return json.dumps(encode(data), allow_nan=False, indent=1, ensure_ascii=False) + "\n"
+
+
 def write_json(data: Any, path: str | Path) -> Path:
     """Write ``data`` whole or not at all: to a neighbour first, then moved into place."""
-    path = Path(path)
-    text = json.dumps(encode(data), allow_nan=False, indent=1, ensure_ascii=False) + "\n"
-    return write_text(text, path)
+    return write_text(to_json(data), path)
 
 
-def write_text(text: str, path: str | Path) -> Path:
-    """Write ``text`` whole or not at all: to a neighbour first, then moved into place."""
+def check_destination(path: str | Path) -> Path:
+    """``path`` if a file can be written there; worth asking before minutes of work.
+
+    Raises:
+        UsageError: If its folder does not exist or may not be written to, or if it is a folder itself.
+    """
     path = Path(path)
     if not path.parent.is_dir():
         raise UsageError(f"Cannot write {path}: the folder {path.parent} does not exist.")
     if path.is_dir():
         raise UsageError(f"Cannot write {path}: it is a folder; give the name of a file.")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"Cannot write {path}: you may not write to the folder {path.parent}.")
+    return path
+
+
+def write_text(text: str, path: str | Path) -> Path:
+    """Write ``text`` whole or not at all: to a neighbour first, then moved into place."""
+    path = check_destination(path)
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")  # A device or a pipe, which nothing may be moved onto.
+        return path
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_text(text, encoding="utf-8")

@@ -1,0 +1,3 @@
+"""The command line: `leadline check TARGET`."""
+
+from leadline.cli.app import main as main

@@ -1,0 +1,49 @@
+"""What is written to the terminal: results to stdout, everything about the run itself to stderr."""
+
+import os
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import RenderableType
+
+# Signs of the output -> what stands for them where the encoding of the stream has none of them.
+_PLAIN = str.maketrans({"✓": "v", "✗": "x", "·": ".", "…": "...", "−": "-", "–": "-", "×": "x", "∞": "inf", "⋮": ":"})
+
+
+def show(build: "Callable[[int], RenderableType]") -> None:
+    """Print to stdout what ``build`` makes for the width of the terminal, in colour where that is a terminal."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    with console.capture() as capture:
+        console.print(build(console.width))
+    write(capture.get(), sys.stdout)
+
+
+def say(sentence: str, *, kind: str = "error") -> None:
+    """Print one sentence to stderr, its kind before it in colour where that is a terminal."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    with console.capture() as capture:
+        console.print(Text.assemble((f"{kind}: ", "bold red"), " ".join(sentence.split())))
+    write(capture.get(), sys.stderr)
+
+
+def write(text: str, stream: TextIO) -> None:
+    """Write ``text`` in what the encoding of ``stream`` holds; a reader that left, as in ``| head``, is no error."""
+    encoding = stream.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.translate(_PLAIN).encode(encoding, errors="backslashreplace").decode(encoding)
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # The interpreter flushes once more at its end; that goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,126 @@
+"""A diagnosis in the terminal: the table of layers, the rates, the findings, and the verdict as the last lines."""
+
+import math
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from leadline._core.diagnosis import Diagnosis, Finding
+from leadline._core.profile import Profile
+from leadline._core.rates import Rate
+from leadline.reporting import words
+from leadline.reporting.terminal_layers import MARKS, STYLES, layer_table
+from leadline.reporting.terminal_table import Column, fitted_table, printable
+
+_FINDINGS = 12
+
+
+def summary(diagnosis: Diagnosis, *, width: int, title: str = "") -> RenderableType:
+    """Everything that a reader at a terminal needs; the verdict last, so that it is what stays on the screen.
+
+    Args:
+        diagnosis: What to show.
+        width: Columns of the terminal; no line is longer.
+        title: What was checked; the class of the model where empty.
+
+    Returns:
+        Something that a console of ``rich`` prints.
+
+    Example:
+        >>> from rich.console import Console
+        >>> from leadline import DepthLimit, LayerProfile
+        >>> layer = LayerProfile(name="fc", kind="Linear", depth=0, metrics={"rms": 0.5})
+        >>> limit = DepthLimit(estimate=40, low=30, high=50, mechanism="gradients leave float32")
+        >>> profile = Profile(layers=(layer,), model="Net", batch=16)
+        >>> healthy = Diagnosis(profile=profile, trainable=0.9, depth_limit=limit)
+        >>> Console(width=70).print(summary(healthy, width=70))
+        Net
+        1 layer, batch of 16, train mode, float32 on cpu
+        <BLANKLINE>
+        #  layer  kind      rms
+        0  fc     Linear  0.500
+        <BLANKLINE>
+        The design carries about 40 blocks (30 to 50); this network has 1.
+        What gives out first: gradients leave float32.
+        This network will probably train (0.90).
+        ✓ Healthy: no findings.
+    """
+    blocks = [_headline(diagnosis.profile, title), layer_table(diagnosis, width=width)]
+    blocks += [rates_table(diagnosis, width=width)] if diagnosis.rates else []
+    blocks += [finding_text(finding) for finding in diagnosis.findings[:_FINDINGS]]
+    if len(diagnosis.findings) > _FINDINGS:
+        blocks.append(_dim(f"… {len(diagnosis.findings) - _FINDINGS} more findings, see --html or --json"))
+    return Group(*(Padding(block, (0, 0, 1, 0)) for block in blocks), verdict(diagnosis))
+
+
+def rates_table(diagnosis: Diagnosis, *, width: int) -> RenderableType:
+    """How fast each quantity moves along the chain, in decades per layer, beside what theory says of it."""
+    theory = {prediction.metric: prediction.rate for prediction in diagnosis.predictions}
+    names, rates = list(diagnosis.rates), list(diagnosis.rates.values())
+    columns = [
+        Column(header="decades per layer", cells=[name.replace("_", " ") for name in names], justify="left"),
+        Column(header="measured", cells=[_signed(rate.estimate) for rate in rates], importance=3),
+        Column(header="95 % interval", cells=[_interval(rate) for rate in rates], importance=1),
+        Column(header="theory", cells=[_signed(theory.get(name, math.nan)) for name in names], importance=2),
+    ]
+    return fitted_table(columns, width=width)
+
+
+def finding_text(finding: Finding) -> RenderableType:
+    """A finding: its code and layer, what was measured, what theory expects, and what to do."""
+    head = Text.assemble(
+        (f"{MARKS[finding.severity]} {finding.severity}  {finding.code}", STYLES[finding.severity]),
+        (f"  {printable(finding.layer)}" if finding.layer else "", "bold"),
+    )
+    facts = [("", finding.message), ("theory", finding.expected)]
+    facts += [("or" if i else "try", remedy.text) for i, remedy in enumerate(finding.remedies)]
+    facts += [("source", str(finding.source))] if finding.source else []
+    return Group(head, Padding(_beside([fact for fact in facts if fact[1]]), (0, 0, 0, 2)))
+
+
+def verdict(diagnosis: Diagnosis) -> RenderableType:
+    """How deep the design goes, whether the network will train, and what stands in the way."""
+    depth = Text(words.depth_sentence(diagnosis.depth_limit, len(diagnosis.profile.chain)))
+    rule = f" Meant is: {diagnosis.trainable_rule}" if diagnosis.trainable_rule else ""
+    return Group(depth, Text.assemble(words.verdict(diagnosis), (rule, "dim")), _conclusion(diagnosis))
+
+
+def _conclusion(diagnosis: Diagnosis) -> Text:
+    """The last line: healthy or not, and which codes at which layers say so."""
+    if diagnosis.healthy:
+        return Text(f"✓ Healthy: {words.tally(diagnosis)}.", style="bold green")
+    errors = [f for f in diagnosis.findings if f.severity == "error"]
+    where = [f"{f.code} at {printable(f.layer)}" if f.layer else f.code for f in errors[:3]]
+    more = f" and {len(errors) - 3} more" if len(errors) > 3 else ""
+    return Text(f"✗ {words.tally(diagnosis).capitalize()}: {', '.join(where)}{more}.", style="bold red")
+
+
+def _headline(profile: Profile, title: str) -> RenderableType:
+    layers = words.count(len(profile.layers), "layer")
+    about = f"{layers}, batch of {profile.batch}, {profile.mode} mode, {profile.dtype} on {profile.device}"
+    return Group(Text(printable(title or profile.model), style="bold"), _dim(about))
+
+
+def _beside(facts: Sequence[tuple[str, str]]) -> RenderableType:
+    """Labels with their texts beside them, each text wrapped under itself."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, text in facts:
+        grid.add_row(label, Text(printable(text)))
+    return grid
+
+
+def _signed(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:+.3f}".replace("-", "−")
+
+
+def _interval(rate: Rate) -> str:
+    return f"{_signed(rate.low)} to {_signed(rate.high)}" if math.isfinite(rate.low + rate.high) else ""
+
+
+def _dim(text: str) -> Text:
+    return Text(text, style="dim")

@@ -1,0 +1,125 @@
+"""What a reader at the terminal sees: it fits, it says where, and names are text."""
+
+import io
+import math
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+from tests.cli.records import diagnosis, finding, layer
+
+from leadline._core.diagnosis import Diagnosis, Prediction
+from leadline._core.rates import Rate
+from leadline.reporting.terminal import summary
+from leadline.reporting.terminal_table import elided, printable
+
+
+def shown(diagnosis: Diagnosis, *, width: int = 80, colour: bool = False) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False, color_system="standard" if colour else None)
+    console.print(summary(diagnosis, width=width))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+LONG = "transformer.encoder.layers.11.attention.self_attention.output_projection"
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_no_line_is_longer_than_the_terminal(width: int):
+    layers = [layer(i, name=f"{LONG}.{i}", kind="VeryLongNameOfAModuleClass") for i in range(40)]
+    text = shown(diagnosis(layers, [finding(f"{LONG}.3")]), width=width)
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+
+
+def test_a_wide_terminal_shows_every_column_and_a_narrow_one_the_important_ones():
+    wide, narrow = (
+        next(line.split() for line in shown(diagnosis(), width=width).splitlines() if "rms" in line)
+        for width in (120, 36)
+    )
+    assert wide == ["#", "layer", "kind", "rms", "rank", "distinct", "dead", "grad"]
+    assert narrow == ["layer", "kind", "rms", "rank", "grad"]
+
+
+def test_a_long_name_loses_its_middle():
+    assert elided("transformer.h.11.attn.c_proj", 16) == "transfo…n.c_proj"
+    assert elided("fc", 16) == "fc"
+
+
+def test_wide_characters_count_twice():
+    assert cell_len(elided("畳み込み層の名前", 9)) <= 9
+
+
+def test_markup_and_escapes_in_names_are_text():
+    named = diagnosis([layer(0, name="[bold]fc[/bold]"), layer(1, name="a\x1b[31mb")], [finding("[red]x")])
+    text = shown(named)
+    assert "[bold]fc[/bold]" in text
+    assert "[red]x" in text
+    assert "\x1b" not in text
+    assert r"a\x1b[31mb" in text
+
+
+def test_lines_are_joined_and_controls_escaped():
+    assert printable("one\n\ttwo\x07") == "one two\\x07"
+
+
+def test_a_thousand_layers_show_both_ends_the_flagged_one_and_how_many_are_left_out():
+    text = shown(diagnosis(1000, [finding("fc.437")]))
+    rows = [line for line in text.splitlines() if " Linear " in line]
+    assert "fc.0" in rows[0]
+    assert "fc.999" in rows[-1]
+    assert [row for row in rows if row.startswith("✗")] == [row for row in rows if "fc.437" in row]
+    assert f"… {1000 - len(rows)} more layers, see --html or --json" in text
+    assert len(rows) <= 30
+
+
+def test_a_finding_inside_a_block_marks_the_block():
+    text = shown(diagnosis([layer(0, name="layer1.0"), layer(1, name="layer1.1")], [finding("layer1.1.conv2")]))
+    marked = [line for line in text.splitlines() if line.startswith("✗") and "Linear" in line]
+    assert len(marked) == 1
+    assert "layer1.1" in marked[0]
+
+
+def test_a_finding_is_shown_with_layer_message_theory_remedies_and_source():
+    text = " ".join(shown(diagnosis(findings=[finding()]), width=200).split())
+    assert "✗ error gradient-vanishing fc.3 Gradients shrink 1.70-fold per layer" in text
+    assert "theory Theory expects a factor of 1.73" in text
+    assert "try Use He initialisation. or Put batch norm before ReLU." in text
+    assert "source He et al. 2015 (arXiv:1502.01852), section 2.2" in text
+
+
+def test_the_last_line_names_the_codes_and_layers_of_the_errors():
+    last = shown(diagnosis(findings=[finding(), finding("fc.1", "warning")])).splitlines()[-1]
+    assert last == "✗ 1 error, 1 warning: gradient-vanishing at fc.3."
+
+
+def test_a_network_with_warnings_only_is_healthy():
+    last = shown(diagnosis(findings=[finding(severity="warning")])).splitlines()[-1]
+    assert last == "✓ Healthy: 1 warning."
+
+
+def test_many_findings_end_in_how_many_more_there_are():
+    text = shown(diagnosis(findings=[finding(f"fc.{i}") for i in range(20)]))
+    assert "… 8 more findings, see --html or --json" in text
+
+
+def test_rates_stand_beside_theory():
+    rates = {"grad_norm": Rate(estimate=0.231, low=0.2, high=0.25, increments=9)}
+    text = shown(diagnosis(rates=rates, predictions=(Prediction(metric="grad_norm", rate=0.239, statement=""),)))
+    row = next(line for line in text.splitlines() if line.startswith("grad norm"))
+    assert row.split() == ["grad", "norm", "+0.231", "+0.200", "to", "+0.250", "+0.239"]
+
+
+def test_a_layer_that_is_not_finite_shows_nan_and_one_without_the_metric_shows_nothing():
+    broken = layer(0, metrics={"rms": math.nan, "finite_fraction": 0.5})
+    whole = layer(1, metrics={"rms": 2.0, "finite_fraction": 1.0})
+    rows = [line.split() for line in shown(diagnosis([broken, whole])).splitlines() if "Linear" in line]
+    assert rows == [["0", "fc.0", "Linear", "nan", "nan", "nan"], ["1", "fc.1", "Linear", "2.00"]]
+
+
+def test_an_empty_profile_says_so():
+    assert "No layer was measured." in shown(diagnosis(0))
+
+
+def test_colour_only_where_asked():
+    assert "\x1b[1;31m" in shown(diagnosis(findings=[finding()]), colour=True)
+    assert "\x1b" not in shown(diagnosis(findings=[finding()]))
