@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,5 +91,5 @@ def rate_over_draws(rates: Sequence[float], *, level: float = 0.95) -> Rate:
 
 
 def _interval(mean: float, error: float, count: int, level: float, over: str) -> Rate:
-    half = float(stats.t.ppf(0.5 + level / 2, count - 1)) * error
+    half = float(stdtrit(count - 1, 0.5 + level / 2)) * error
     return Rate(estimate=mean, low=mean - half, high=mean + half, increments=count, over=over)
