@@ -20,7 +20,7 @@ def show(build: "Callable[[int], RenderableType]") -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(build(console.width))
-    write(capture.get(), sys.stdout)
+    write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()), sys.stdout)
 
 
 def say(sentence: str, *, kind: str = "error") -> None:

@@ -53,7 +53,7 @@ def summary(diagnosis: Diagnosis, *, width: int, title: str = "") -> RenderableT
     blocks += [finding_text(finding) for finding in diagnosis.findings[:_FINDINGS]]
     if len(diagnosis.findings) > _FINDINGS:
         blocks.append(_dim(f"… {len(diagnosis.findings) - _FINDINGS} more findings, see --html or --json"))
-    return Group(*(Padding(block, (0, 0, 1, 0)) for block in blocks), verdict(diagnosis))
+    return Group(*(Group(block, Text()) for block in blocks), verdict(diagnosis))
 
 
 def rates_table(diagnosis: Diagnosis, *, width: int) -> RenderableType:
@@ -61,7 +61,9 @@ def rates_table(diagnosis: Diagnosis, *, width: int) -> RenderableType:
     theory = {prediction.metric: prediction.rate for prediction in diagnosis.predictions}
     names, rates = list(diagnosis.rates), list(diagnosis.rates.values())
     columns = [
-        Column(header="decades per layer", cells=[name.replace("_", " ") for name in names], justify="left"),
+        Column(
+            header="decades per layer", cells=[name.replace("_", " ") for name in names], justify="left", importance=4
+        ),
         Column(header="measured", cells=[_signed(rate.estimate) for rate in rates], importance=3),
         Column(header="95 % interval", cells=[_interval(rate) for rate in rates], importance=1),
         Column(header="theory", cells=[_signed(theory.get(name, math.nan)) for name in names], importance=2),
@@ -75,10 +77,11 @@ def finding_text(finding: Finding) -> RenderableType:
         (f"{MARKS[finding.severity]} {finding.severity}  {finding.code}", STYLES[finding.severity]),
         (f"  {printable(finding.layer)}" if finding.layer else "", "bold"),
     )
-    facts = [("", finding.message), ("theory", finding.expected)]
+    facts = [("theory", finding.expected)] if finding.expected else []
     facts += [("or" if i else "try", remedy.text) for i, remedy in enumerate(finding.remedies)]
     facts += [("source", str(finding.source))] if finding.source else []
-    return Group(head, Padding(_beside([fact for fact in facts if fact[1]]), (0, 0, 0, 2)))
+    body = Group(Text(printable(finding.message)), *([_beside(facts)] if facts else []))
+    return Group(head, Padding.indent(body, 2))
 
 
 def verdict(diagnosis: Diagnosis) -> RenderableType:

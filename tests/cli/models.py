@@ -1,0 +1,85 @@
+"""Factories as a user writes them, good and bad; targets of the tests are ``models.py:name``."""
+
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+
+def _samples(n: int = 32, d: int = 8) -> torch.Tensor:
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(0))
+
+
+def _network(width: int = 16) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(width, 3))
+
+
+def healthy():
+    return _network(), _samples(), torch.arange(32) % 3
+
+
+def sick():
+    net = nn.Sequential(*(m for _ in range(40) for m in (nn.Linear(8, 8), nn.ReLU())), nn.Linear(8, 3))
+    return net, _samples(), torch.arange(32) % 3
+
+
+def nan_weight():
+    net = _network()
+    with torch.no_grad():
+        net[0].weight[3, 4] = torch.nan
+    return net, _samples(), torch.arange(32) % 3
+
+
+def raises():
+    raise KeyError("width")
+
+
+def gives_nothing():
+    return None
+
+
+def other_width():
+    return _network(width=15), _samples()
+
+
+def without_parameters():
+    return nn.ReLU(), _samples()
+
+
+class Detached(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.fc(x).detach()
+
+
+def without_gradient():
+    return Detached(), _samples()
+
+
+def empty_batch():
+    return _network(), _samples(0)
+
+
+def too_few_targets():
+    return _network(), _samples(), torch.arange(31) % 3
+
+
+class Slow(nn.Module):
+    """Says in a file that its forward pass has begun, then takes a minute."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(8, 3)
+
+    def forward(self, x):
+        Path("begun").touch()
+        time.sleep(60)
+        return self.fc(x)
+
+
+def slow():
+    return Slow(), _samples()

@@ -1,0 +1,175 @@
+"""`leadline check`, called in this process: statuses, files, and one sentence for every wrong call."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from leadline.cli import main
+
+MODELS = Path(__file__).with_name("models.py")
+
+
+def no_literals(text: str):
+    def refuse(literal: str):
+        raise AssertionError(f"{literal} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_a_healthy_network_gives_0_and_says_so_last(capsys: pytest.CaptureFixture[str]):
+    assert main(["check", f"{MODELS}:healthy"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1].startswith("✓ Healthy")
+    assert err == ""
+
+
+def test_an_error_level_finding_gives_1_and_is_named_last(capsys: pytest.CaptureFixture[str]):
+    assert main(["check", f"{MODELS}:nan_weight"]) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert "nonfinite at 0" in last
+
+
+def test_every_line_fits_eighty_columns(capsys: pytest.CaptureFixture[str]):
+    main(["check", f"{MODELS}:sick"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_json_to_stdout_is_all_of_stdout_and_has_the_promised_keys(capsys: pytest.CaptureFixture[str]):
+    main(["check", f"{MODELS}:healthy", "--json", "-"])
+    data = no_literals(capsys.readouterr().out)
+    assert data["schema"] == 1
+    assert [layer["name"] for layer in data["profile"]["layers"]] == ["0", "2"]
+    assert {"trainable", "depth_limit", "findings", "rates", "predictions", "trainable_rule"} <= set(data["diagnosis"])
+    assert {"estimate", "low", "high", "mechanism"} == set(data["diagnosis"]["depth_limit"])
+
+
+def test_json_of_a_network_with_nan_is_strict(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["check", f"{MODELS}:nan_weight", "--json", str(tmp_path / "out.json")]) == 1
+    data = no_literals((tmp_path / "out.json").read_text())
+    assert "nonfinite" in [finding["code"] for finding in data["diagnosis"]["findings"]]
+    assert data["profile"]["loss"] == "nan"
+
+
+def test_the_report_is_written_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    main(["check", f"{MODELS}:healthy", "--html", str(tmp_path / "report.html")])
+    assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
+    assert "report.html" in capsys.readouterr().out
+
+
+def test_the_same_seed_gives_the_same_data(capsys: pytest.CaptureFixture[str]):
+    call = ["check", "mlp:depth=3,width=16", "--seed", "7", "--batch", "16", "--json", "-"]
+    first, second = (main(call) is not None and capsys.readouterr().out for _ in range(2))
+    assert first == second
+
+
+def test_another_seed_gives_other_weights(capsys: pytest.CaptureFixture[str]):
+    norms = []
+    for seed in ("0", "1"):
+        main(["check", "mlp:depth=3,width=16", "--batch", "16", "--seed", seed, "--json", "-"])
+        norms.append(json.loads(capsys.readouterr().out)["profile"]["layers"][0]["metrics"]["weight_norm"])
+    assert not math.isclose(*norms, rel_tol=1e-6)
+
+
+def test_draws_put_the_interval_over_draws(capsys: pytest.CaptureFixture[str]):
+    main(["check", "mlp:depth=3,width=16", "--batch", "16", "--draws", "3", "--json", "-"])
+    profile = json.loads(capsys.readouterr().out)["profile"]
+    assert (len(profile["draws"]), profile["draws_over"]) == (2, "draws")
+
+
+WRONG = {
+    "no such file": (["nowhere.py:build"], "nowhere.py"),
+    "no such name in the file": ([f"{MODELS}:helthy"], "healthy"),
+    "no such module": (["no_such_package.models:build"], "no_such_package"),
+    "no such design": (["mpl:depth=3"], "mlp"),
+    "wrong option of a design": (["mlp:dept=3"], "depth"),
+    "wrong value of a design's option": (["mlp:activation=rleu"], "relu"),
+    "wrong type of a design's option": (["mlp:depth=deep"], "depth"),
+    "factory that raises": ([f"{MODELS}:raises"], "KeyError"),
+    "factory that gives no module": ([f"{MODELS}:gives_nothing"], "NoneType"),
+    "shapes that do not fit": ([f"{MODELS}:other_width"], "32, 16"),
+    "no parameters": ([f"{MODELS}:without_parameters"], "no parameters"),
+    "no gradient": ([f"{MODELS}:without_gradient"], "gradient"),
+    "empty batch": ([f"{MODELS}:empty_batch"], "empty"),
+    "targets that do not fit": ([f"{MODELS}:too_few_targets"], "31"),
+    "batch of none": (["mlp", "--batch", "0"], "batch"),
+    "unknown data": (["mlp", "--data", "digit"], "digits"),
+    "unknown effort": (["mlp", "--effort", "ful"], "full"),
+    "unknown dtype": (["mlp", "--dtype", "flaot32"], "float32"),
+    "unknown device": (["mlp", "--device", "cudda"], "cudda"),
+    "unknown layer": (["mlp:depth=2", "--layers", "blcks.*"], "blcks"),
+    "shape that is none": ([f"{MODELS}:healthy", "--input-shape", "3x32"], "3,32,32"),
+    "unknown option": (["mlp", "--bacth", "3"], "--batch"),
+    "no target": ([], "TARGET"),
+    "folder that does not exist": (["mlp", "--html", "nowhere/report.html"], "nowhere"),
+    "path that is a folder": (["mlp", "--json", "."], "folder"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_call_gives_2_and_one_sentence(case: str, tmp_path, monkeypatch, capsys: pytest.CaptureFixture[str]):
+    arguments, hint = WRONG[case]
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert hint in err
+    assert "Traceback" not in err
+    assert err.startswith("error: ")
+    assert len(err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_module_that_refuses_is_named_with_what_it_got(capsys: pytest.CaptureFixture[str]):
+    main(["check", f"{MODELS}:other_width"])
+    err = capsys.readouterr().err
+    assert "`2`" in err
+    assert "Linear" in err
+
+
+def test_a_missing_extra_gives_2_and_names_it(monkeypatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setitem(__import__("sys").modules, "timm", None)
+    assert main(["check", "timm:resnet18"]) == 2
+    assert "leadline[vision]" in capsys.readouterr().err
+
+
+def test_a_path_is_checked_before_the_model_is_built(tmp_path, monkeypatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "noisy.py").write_text("def build():\n    open('built', 'w').close()\n")
+    assert main(["check", "noisy.py:build", "--html", "nowhere/report.html"]) == 2
+    assert not (tmp_path / "built").exists()
+
+
+def test_an_error_of_our_own_gives_3_and_says_how_to_report_it(monkeypatch, capsys: pytest.CaptureFixture[str]):
+    def broken(*_, **__):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("leadline.doctor.diagnose", broken)
+    assert main(["check", f"{MODELS}:healthy"]) == 3
+    err = capsys.readouterr().err
+    assert "bug of leadline" in err
+    assert "ZeroDivisionError" in err
+    assert "--traceback" in err
+    assert "Traceback (most" not in err
+
+
+def test_traceback_shows_where_an_error_arose(capsys: pytest.CaptureFixture[str]):
+    assert main(["check", f"{MODELS}:raises", "--traceback"]) == 2
+    assert 'raise KeyError("width")' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["check", "--help"]])
+def test_help_and_version_give_0(arguments: list[str], capsys: pytest.CaptureFixture[str]):
+    assert main(arguments) == 0
+    assert "leadline" in capsys.readouterr().out
+
+
+def test_an_unknown_command_is_refused_with_the_nearest(capsys: pytest.CaptureFixture[str]):
+    assert main(["chek", "mlp"]) == 2
+    assert "'check'" in capsys.readouterr().err
+
+
+def test_a_call_without_a_command_shows_the_help_and_gives_2(capsys: pytest.CaptureFixture[str]):
+    assert main([]) == 2
+    assert "check" in capsys.readouterr().out
