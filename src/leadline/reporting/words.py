@@ -1,0 +1,199 @@
+"""What a record says, in words: numbers as a reader writes them, and the sentences of the verdict."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from leadline._core.diagnosis import DepthLimit, Diagnosis
+from leadline._core.profile import LayerProfile, Profile
+from leadline._core.rates import Rate
+from leadline._core.sources import Source
+
+# Metric of a layer -> its unit and what it is, for the columns of the table and the axes of the plots.
+MEANINGS = {
+    "rms": ("", "root mean square of the output over all its entries"),
+    "grad_norm": ("", "Euclidean norm of the gradient of the loss with respect to the output"),
+    "weight_grad_norm": ("", "Euclidean norm of the gradient with respect to the layer's own parameters"),
+    "update_ratio": ("", "length of one plain step on the weights over the length of the weights"),
+    "participation_ratio": ("1 to rows", "number of directions that carry the batch, (Σλ)²/Σλ² of its spectrum"),
+    "centred_participation_ratio": ("1 to rows", "the same after the mean over samples is taken away"),
+    "isometry_gap": ("nats", "log mean λ − mean log λ: 0 for orthogonal samples of one length, ∞ for dependent ones"),
+    "mean_square_cosine": ("0 to 1", "square of the cosine between two different samples, on average; 1: all aligned"),
+    "distinction": ("0 to 1", "share of the squared length that tells samples apart, 1 − n‖mean‖²/‖x‖²"),
+    "grad_mean_square_cosine": ("0 to 1", "the mean square cosine between the gradients of different samples"),
+    "token_mean_square_cosine": ("0 to 1", "the mean square cosine between positions of one sequence"),
+    "token_distinction": ("0 to 1", "the distinction between positions of one sequence"),
+    "dead_fraction": ("share", "units that give zero for every sample of the batch"),
+    "saturated_fraction": ("share", "activations where the slope is nearly zero"),
+    "stream_rms": ("", "root mean square of the residual stream, the input of the branch"),
+    "branch_rms": ("", "root mean square of what the branch adds to the stream"),
+}
+
+# How a tensor became rows -> what a row is.
+ROWS = {
+    "samples": "one row a sample, everything else flattened into features",
+    "positions": "one row a position of a sample, channels as features: batch normalisation's own view",
+    "tokens": "one row a position of a sequence, masked ones left out",
+}
+
+# Kind of a loss -> how it came about.
+LOSSES = {
+    "cross_entropy": "cross entropy",
+    "mse": "mean square error",
+    "model": "the model's own",
+    "custom": "as given",
+    "cotangent": "a fixed random unit cotangent, no targets",
+}
+
+
+def number(value: float) -> str:
+    """``value`` in three significant digits, with a true minus sign.
+
+    >>> [number(v) for v in (0.0, 1.5, -1234, 3.2e-9, math.inf, math.nan)]
+    ['0', '1.50', '−1234', '3.20e−9', '∞', '–']
+    """
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    if isinstance(value, int) and abs(value) < 10_000_000:
+        return str(value).replace("-", "−")
+    mantissa, exponent = f"{value:.2e}".split("e")
+    power = int(exponent)
+    text = f"{value:.{max(0, 2 - power)}f}" if -3 <= power < 5 else f"{mantissa}e{power}"
+    return text.replace("-", "−")
+
+
+def plain(value: Any) -> str:
+    """Any piece of evidence as a reader writes it; long lists end in how many more there are.
+
+    >>> plain([1, 2.5, "fc1"]), plain({"rate": 0.25}), plain(True)
+    ('1, 2.50, fc1', 'rate 0.250', 'yes')
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "–", True: "yes", False: "no"}[value]
+    if isinstance(value, (int, float)):
+        return number(value)
+    if isinstance(value, Mapping):
+        return plain([f"{key} {plain(item)}" for key, item in value.items()])
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        shown = [plain(item) for item in value[:8]]
+        return ", ".join(shown) + (f" and {len(value) - 8} more" if len(value) > 8 else "")
+    return str(value)
+
+
+def count(quantity: int, noun: str) -> str:
+    """``quantity`` and its noun, in the plural where it is one.
+
+    >>> count(1, "error"), count(3, "layer"), count(0, "note")
+    ('1 error', '3 layers', '0 notes')
+    """
+    return f"{quantity} {noun}" if quantity == 1 else f"{quantity} {noun}s"
+
+
+def probability(score: float) -> str:
+    """A probability in two digits, never rounded to certainty.
+
+    >>> probability(0.034), probability(0.001), probability(0.9999)
+    ('0.03', 'below 0.01', 'above 0.99')
+    """
+    if 0 <= score < 0.005:
+        return "below 0.01"
+    if 0.995 < score <= 1:
+        return "above 0.99"
+    return number(score) if math.isnan(score) else f"{score:.2f}"
+
+
+def verdict(diagnosis: Diagnosis) -> str:
+    """Whether the network will train, in one sentence with the probability.
+
+    From a quarter to three quarters the sentence takes no side.
+    """
+    score = diagnosis.trainable
+    if math.isnan(score):
+        return "Whether this network will train could not be told."
+    chance = "probably not train" if score < 0.25 else "probably train" if score > 0.75 else None
+    if chance is None:
+        return f"This network may or may not train ({probability(score)})."
+    return f"This network will {chance} ({probability(score)})."
+
+
+def unit(profile: Profile) -> str:
+    """What the depth is counted in: blocks where the chain is made of repeated units, otherwise layers."""
+    return "block" if any(layer.role == "block" for layer in profile.chain) else "layer"
+
+
+def depth_sentence(limit: DepthLimit, depth: int, *, unit: str = "block") -> str:
+    """How deep the design carries, beside the ``depth`` that this network has.
+
+    >>> depth_sentence(DepthLimit(estimate=41.6, low=30.2, high=60.0, mechanism="gradients underflow"), 100)
+    'The design carries about 42 blocks (30 to 60); this network has 100. What gives out first: gradients underflow.'
+    """
+    own = f"this network has {depth}."
+    if math.isnan(limit.estimate):
+        return f"How many {unit}s the design carries could not be told; {own}"
+    if math.isinf(limit.estimate):
+        return f"The design carries any number of {unit}s, as far as theory and measurement can tell; {own}"
+    mechanism = f" What gives out first: {limit.mechanism.rstrip('.')}." if limit.mechanism else ""
+    interval = f"{_whole(limit.low)} to {_whole(limit.high)}"
+    return f"The design carries about {depth_of(limit.estimate, unit=unit)} ({interval}); {own}{mechanism}"
+
+
+def depth_of(quantity: float, *, unit: str = "block") -> str:
+    """A depth in its unit.
+
+    >>> depth_of(1.2), depth_of(41.6), depth_of(math.inf)
+    ('1 block', '42 blocks', 'no limit')
+    """
+    if math.isnan(quantity):
+        return "unknown"
+    return "no limit" if math.isinf(quantity) else count(round(quantity), unit)
+
+
+def rate_sentence(rate: Rate, *, unit: str = "block") -> str:
+    """A measured rate with its interval; empty where none was measured.
+
+    >>> rate_sentence(Rate(estimate=-0.3, low=-0.32, high=-0.28, increments=99))
+    'Rate: −0.300 decades per block (−0.320 to −0.280), a factor of 0.501 each.'
+    """
+    if not math.isfinite(rate.estimate):
+        return ""
+    interval = f" ({number(rate.low)} to {number(rate.high)})" if math.isfinite(rate.low + rate.high) else ""
+    factor = f", a factor of {number(10**rate.estimate)} each" if abs(rate.estimate) < 300 else ""
+    return f"Rate: {number(rate.estimate)} decades per {unit}{interval}{factor}."
+
+
+def course(metric: str, layers: Sequence[LayerProfile]) -> str:
+    """Where a metric starts and where it ends, in order of execution; empty where it never applies."""
+    seen = [(layer.name, getattr(layer, metric)) for layer in layers if not math.isnan(getattr(layer, metric))]
+    if not seen:
+        return ""
+    (first, start), (last, end) = seen[0], seen[-1]
+    rest = f" and {number(end)} at {last}" if len(seen) > 1 else ""
+    return f"{metric} is {number(start)} at {first}{rest}."
+
+
+def meaning(metric: str) -> str:
+    """What a metric is, with its unit.
+
+    >>> meaning("dead_fraction")
+    'units that give zero for every sample of the batch (share)'
+    """
+    unit, what = MEANINGS[metric]
+    return f"{what} ({unit})" if unit else what
+
+
+def arxiv_address(source: Source) -> str:
+    """Address of the paper where it is on arXiv, otherwise empty.
+
+    >>> arxiv_address(Source(key="he2015"))
+    'https://arxiv.org/abs/1502.01852'
+    """
+    _, found, rest = str(source).partition("arXiv:")
+    return f"https://arxiv.org/abs/{rest.partition(')')[0]}" if found else ""
+
+
+def _whole(value: float) -> str:
+    return number(round(value)) if math.isfinite(value) else number(value)
