@@ -47,6 +47,10 @@ def test_the_verdict_takes_a_side_only_beyond_a_quarter(score, sentence):
     assert words.verdict(replace(explained(), trainable=score)) == sentence
 
 
+def test_findings_are_counted_by_severity():
+    assert words.tally(explained()) == "1 error, 1 warning"
+
+
 @pytest.mark.parametrize(
     ("estimate", "start"),
     [

@@ -120,6 +120,20 @@ def verdict(diagnosis: Diagnosis) -> str:
     return f"This network will {chance} ({probability(score)})."
 
 
+def tally(diagnosis: Diagnosis) -> str:
+    """How many findings of each severity there are.
+
+    >>> from leadline._core.diagnosis import DepthLimit, Diagnosis
+    >>> from leadline._core.profile import Profile
+    >>> limit = DepthLimit(estimate=40.0, low=30.0, high=60.0, mechanism="")
+    >>> tally(Diagnosis(profile=Profile(layers=()), depth_limit=limit))
+    'no findings'
+    """
+    severities = [finding.severity for finding in diagnosis.findings]
+    counts = [count(severities.count(s), s) for s in ("error", "warning", "note") if s in severities]
+    return ", ".join(counts) or "no findings"
+
+
 def unit(profile: Profile) -> str:
     """What the depth is counted in: blocks where the chain is made of repeated units, otherwise layers."""
     return "block" if any(layer.role == "block" for layer in profile.chain) else "layer"
