@@ -1,0 +1,60 @@
+"""From a profile to its diagnosis: the rules, their causes, the rates, what theory says, and two scores."""
+
+from dataclasses import replace
+
+from leadline._core.diagnosis import Diagnosis, Finding, Prediction
+from leadline._core.profile import Profile
+from leadline.doctor.depth import depth_limit
+from leadline.doctor.expectations import predict
+from leadline.doctor.folding import fold
+from leadline.doctor.registry import rules
+from leadline.doctor.trainable import trainable
+
+# Metrics whose rates along the chain are worth a line.
+RATES = ("rms", "grad_norm", "weight_grad_norm", "distinction", "participation_ratio", "token_distinction")
+
+
+def diagnose(profile: Profile) -> Diagnosis:
+    """What a profile means: findings with their causes, a score, a depth limit, and theory beside measurement.
+
+    Args:
+        profile: What ``leadline.profile`` measured.
+
+    Returns:
+        The diagnosis. A profile without layers gives no findings, and ``nan`` where there is nothing to rest on.
+
+    Example:
+        >>> import leadline, torch
+        >>> from leadline._core.randomness import seeded
+        >>> with seeded(0):
+        ...     net = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+        ...     x = torch.randn(16, 8)
+        >>> x[0, 0] = float("nan")
+        >>> [finding.code for finding in leadline.diagnose(leadline.profile(net, x)).findings]
+        ['nonfinite']
+    """
+    predictions = predict(profile)
+    findings = [_with_theory(finding, predictions) for rule in rules() for finding in rule(profile)]
+    score = trainable(profile)
+    return Diagnosis(
+        profile=profile,
+        findings=fold(profile, findings),
+        trainable=score.probability,
+        trainable_rule=score.rule,
+        trainable_evidence=score.evidence,
+        depth_limit=depth_limit(profile, predictions),
+        rates={metric: profile.rate(metric) for metric in RATES if profile.rate(metric).increments},
+        predictions=predictions,
+    )
+
+
+def _with_theory(finding: Finding, predictions: tuple[Prediction, ...]) -> Finding:
+    """The finding with what theory says of the metric whose drift it reports."""
+    if "rate" not in finding.evidence:
+        return finding
+    for prediction in predictions:
+        if prediction.metric == finding.evidence.get("metric"):
+            message = f"{finding.message} Theory: {prediction.statement}"
+            evidence = {**finding.evidence, "expected_rate": prediction.rate}
+            return replace(finding, message=message, expected=prediction.statement, evidence=evidence)
+    return finding

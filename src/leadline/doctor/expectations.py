@@ -1,0 +1,157 @@
+"""What theory expects of the recognised design: the rates of signal, gradient and distinction along its chain."""
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from statistics import fmean
+
+from leadline._core.diagnosis import Prediction
+from leadline._core.profile import Profile
+from leadline._core.sources import Source
+from leadline.doctor.design import Design, recognise
+from leadline.theory import batch_norm_gradient_rate, gain, layer_norm_rates, log_norm_drift, moments, plain_rates
+
+# Activations that a factor in front only multiplies: scale, and the order of norm and activation, do not matter.
+HOMOGENEOUS = frozenset({"identity", "relu", "leaky_relu"})
+# Values per channel beyond which the law of the finite batch and its limit agree to a percent.
+_MANY = 1024
+_NATS = math.log(10)
+
+
+def predict(profile: Profile) -> tuple[Prediction, ...]:
+    """Rates along the chain that theory gives for its design; empty where the design is not one it speaks of.
+
+    Every rate is in decades per layer of the chain, in order of execution.
+    """
+    design = recognise(profile)
+    if design is None:
+        return ()
+    if design.residual:
+        return tuple(_residual(profile, design))
+    if design.norm == "none":
+        return tuple(_plain(profile, design))
+    if design.norm == "batch":
+        return tuple(_batch_norm(profile, design))
+    return tuple(_layer_norm(design))
+
+
+def _plain(profile: Profile, design: Design) -> Iterator[Prediction]:
+    stds = [std for std in design.weight_std if std > 0]
+    variances = _variances(profile, design)
+    if not stds or len(variances) < 2:
+        return
+    sigma = math.exp(fmean(math.log(std) for std in stds))
+    kept = gain(design.activation)
+    about = f"{design} with weights of gain {sigma:.3g} (the gain that keeps the signal is {kept:.3g})"
+    steps = [
+        plain_rates(design.activation, q, weight_std=std, bias_std=design.bias_std)
+        for q, std in zip(variances, design.weight_std[1:], strict=False)
+        if q > 0 and std > 0
+    ]
+    signal, gradient = fmean(s.signal for s in steps) / _NATS, fmean(s.gradient for s in steps) / _NATS
+    if design.activation == "identity":
+        drift = log_norm_drift(design.width) / _NATS
+        signal, gradient = signal + drift, gradient + drift
+    if not (math.isfinite(signal) and math.isfinite(gradient)):
+        return
+    yield Prediction(
+        metric="rms",
+        rate=signal,
+        statement=f"{about}: activations change by {signal:+.3g} decades a layer.",
+        source=Source(key="poole2016", locator="eq. 3"),
+    )
+    yield Prediction(
+        metric="grad_norm",
+        rate=-gradient,
+        statement=f"{about}: gradients change by {gradient:+.3g} decades a layer towards the input.",
+        source=Source(key="schoenholz2017", locator="eq. 15"),
+    )
+    slope = 2 * (gradient - signal)
+    if slope < -0.01:
+        yield Prediction(
+            metric="distinction",
+            rate=slope,
+            statement=f"{about}: what tells samples apart changes by {slope:+.3g} decades a layer.",
+            source=Source(key="schoenholz2017", locator="eq. 5"),
+        )
+
+
+def _variances(profile: Profile, design: Design) -> list[float]:
+    """Variance of the pre-activation at each layer of the chain but the last, from the first one measured."""
+    first = profile.chain[0].rms ** 2
+    if not (first > 0 and math.isfinite(first)):
+        return []
+    stds = design.weight_std
+    variances = [first if design.pre_activation else stds[1] ** 2 * first + design.bias_std**2]
+    for _, std in pairwise(stds[1:]):
+        second = moments(design.activation, std=math.sqrt(variances[-1])).second
+        following = std**2 * second + design.bias_std**2
+        if not (1e-200 < following < 1e200):
+            break
+        variances.append(following)
+    return variances
+
+
+def _batch_norm(profile: Profile, design: Design) -> Iterator[Prediction]:
+    if profile.mode != "train" or (design.order == "act_norm" and design.activation not in HOMOGENEOUS):
+        return
+    limit = batch_norm_gradient_rate(design.activation)
+    finite = 4 <= design.values <= _MANY and design.width >= 3
+    rate = batch_norm_gradient_rate(design.activation, n=design.values, d=design.width) if finite else limit
+    law = "½·log(π/(π−1)) = " if design.activation == "relu" else ""
+    here = f", {rate:.3g} with {design.values} values a channel at width {design.width}" if finite else ""
+    a_link = f" ({design.maps} times that a block)" if design.maps > 1 else ""
+    yield Prediction(
+        metric="grad_norm",
+        rate=-design.maps * rate / _NATS,
+        statement=f"{design}: the log gradient norm grows by {law}{limit:.4g} nats a layer towards the input in "
+        f"the limit of large batches{here}; {rate / _NATS:.3g} decades{a_link}.",
+        source=Source(key="yang2019", locator="theorem 3.9"),
+    )
+    yield Prediction(
+        metric="rms",
+        rate=0.0,
+        statement=f"{design}: batch normalisation sets the scale of activations anew in every layer.",
+        source=Source(key="yang2019", locator="section 3"),
+    )
+
+
+def _layer_norm(design: Design) -> Iterator[Prediction]:
+    stds = [std for std in design.weight_std if std > 0]
+    if not stds or design.order not in ("norm_act", "act_norm"):
+        return
+    sigma = math.exp(fmean(math.log(std) for std in stds))
+    order = "act_norm" if design.order == "act_norm" else "norm_act"
+    rate = layer_norm_rates(design.activation, order=order, weight_std=sigma, centred=design.norm == "layer").gradient
+    yield Prediction(
+        metric="grad_norm",
+        rate=-design.maps * rate / _NATS,
+        statement=f"{design}: gradients change by {design.maps * rate / _NATS:+.3g} decades a layer towards the input.",
+        source=Source(key="leadline"),
+    )
+
+
+def _residual(profile: Profile, design: Design) -> Iterator[Prediction]:
+    """Independent variances add: a branch of λ times the stream's variance lengthens the stream by ½·log(1 + λ)."""
+    shares = [
+        (layer.branch_rms / layer.stream_rms) ** 2
+        for layer in profile.chain[1:]
+        if layer.stream_rms > 0 and layer.branch_rms >= 0
+    ]
+    if len(shares) < 2:
+        return
+    rate = fmean(0.5 * math.log10(1 + share) for share in shares)
+    about = f"{design} whose branch has on average {fmean(shares):.3g} times the variance of the stream"
+    yield Prediction(
+        metric="rms",
+        rate=rate,
+        statement=f"{about}: the stream grows by {rate:.3g} decades a block.",
+        source=Source(key="zhang2019", locator="section 2"),
+    )
+    if design.norm == "none" and design.activation in HOMOGENEOUS:
+        yield Prediction(
+            metric="grad_norm",
+            rate=-rate,
+            statement=f"{about}: gradients grow by {rate:.3g} decades a block towards the input.",
+            source=Source(key="zhang2019", locator="section 2"),
+        )

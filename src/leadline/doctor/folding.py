@@ -1,0 +1,142 @@
+"""Causes before symptoms: findings that follow from another become notes that name it."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from leadline._core.diagnosis import Finding
+from leadline._core.profile import Profile
+from leadline.doctor.layers import depth_of
+
+# What stays true whatever else is wrong.
+_INDEPENDENT = frozenset({"nonfinite", "degenerate-batch", "small-batch-norm", "unused-layer"})
+_BACKWARD = frozenset({"gradient-explosion", "gradient-vanishing", "aligned-gradients"})
+_ALIKE = frozenset({"rank-collapse", "token-collapse", "constant-output", "aligned-gradients", "dead-units"})
+
+# Cause -> what follows from it, in the order in which causes are looked for: a later one may follow from an earlier.
+_CONSEQUENCES = {
+    "degenerate-batch": _ALIKE - {"dead-units"},
+    "dead-units": _ALIKE | {"gradient-vanishing", "activation-decay"},
+    "constant-output": _ALIKE | {"gradient-vanishing", "activation-decay"},
+    "activation-growth": frozenset(
+        {
+            "gradient-explosion",
+            "gradient-vanishing",
+            "overflow-risk",
+            "saturation",
+            "activation-decay",
+            "aligned-gradients",
+        }
+    ),
+    "activation-decay": frozenset({"gradient-vanishing"}) | _ALIKE,
+    "saturation": frozenset({"gradient-vanishing"}) | _ALIKE,
+    "rank-collapse": _ALIKE,
+}
+_SEVERITIES = ("error", "warning", "note")
+
+
+def fold(profile: Profile, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings with one root per mechanism: errors first, then warnings, then notes, each in order of depth.
+
+    A parameter or an input that is not finite makes every other number void: what else was found is dropped.
+    """
+    merged = _merge(findings)
+    if any(f.code == "nonfinite" and _void(f) for f in merged):
+        merged = [f for f in merged if f.code in _INDEPENDENT]
+    folded = _pair_rates(_demote(profile, merged))
+    return tuple(sorted(folded, key=lambda f: (_SEVERITIES.index(f.severity), depth_of(profile, f.layer))))
+
+
+def _void(finding: Finding) -> bool:
+    return "parameters" in finding.evidence or not finding.layer
+
+
+def _merge(findings: Iterable[Finding]) -> list[Finding]:
+    """One finding per code and layer: the most severe, with the evidence of all."""
+    merged: dict[tuple[str, str], Finding] = {}
+    for finding in findings:
+        key = (finding.code, finding.layer)
+        other = merged.get(key, finding)
+        first, second = sorted((other, finding), key=lambda f: _SEVERITIES.index(f.severity))
+        merged[key] = replace(first, evidence={**second.evidence, **first.evidence})
+    return list(merged.values())
+
+
+def _demote(profile: Profile, findings: list[Finding]) -> list[Finding]:
+    roots: list[Finding] = []
+    open_, found = list(findings), []
+    for code in _CONSEQUENCES:
+        for root in [f for f in open_ if f.code == code and f.severity != "note"]:
+            if any(root is f for f in open_):
+                followers = [f for f in open_ if f is not root and _follows(profile, f, root)]
+                found += [_as_consequence(f, root) for f in followers]
+                open_ = [f for f in open_ if not any(f is each for each in followers)]
+                roots.append(root)
+    return open_ + found
+
+
+def _follows(profile: Profile, finding: Finding, root: Finding) -> bool:
+    """Whether the root's code explains the finding, and the root stands where its cause would.
+
+    A fault of one layer shows forward behind it, and backward at it or at its neighbour (the activation between two
+    maps belongs to either). A drift along the chain explains what lies behind its onset; it leaves the drift of
+    the gradient to itself.
+    """
+    if finding.code not in _CONSEQUENCES[root.code]:
+        return False
+    if not root.layer:
+        return True
+    at, cause = _place(profile, finding.layer), _place(profile, root.layer)
+    if finding.code == "aligned-gradients":
+        return True
+    if finding.code in _BACKWARD:
+        return not _drift(finding) and not _drift(root) and abs(at - cause) <= 1
+    if finding.code == root.code and not _drift(root):
+        return at > cause and not _drift(finding)
+    return at >= cause
+
+
+def _place(profile: Profile, layer: str) -> int:
+    """Place along the chain where the layer is of it, otherwise that of the next one of the chain."""
+    depth = depth_of(profile, layer)
+    return sum(each.depth < depth for each in profile.chain)
+
+
+def _drift(finding: Finding) -> bool:
+    return "rate" in finding.evidence
+
+
+def _as_consequence(finding: Finding, root: Finding) -> Finding:
+    cause = f"{root.code} at {root.layer}" if root.layer else root.code
+    return replace(
+        finding,
+        severity="note",
+        message=f"{finding.message} Follows from {cause}.",
+        evidence={**finding.evidence, "follows_from": cause},
+    )
+
+
+# Drift backward -> the drifts forward that have the same cause where the rates agree.
+_PAIRS = {
+    "gradient-vanishing": ("rank-collapse", "activation-decay"),
+    "gradient-explosion": ("activation-growth",),
+}
+
+
+def _pair_rates(findings: list[Finding]) -> list[Finding]:
+    """Of a backward and a forward drift of the same rate, the forward one becomes a warning that names the other."""
+    paired = list(findings)
+    for backward in (f for f in findings if f.code in _PAIRS and f.severity == "error" and _drift(f)):
+        for i, forward in enumerate(paired):
+            if forward.code in _PAIRS[backward.code] and forward.severity == "error" and _same_rate(forward, backward):
+                message = f"{forward.message} The same cause as {backward.code}."
+                paired[i] = replace(forward, severity="warning", message=message)
+    return paired
+
+
+def _same_rate(forward: Finding, backward: Finding) -> bool:
+    if not _drift(forward):
+        return False
+    # The distinction is a share of squared lengths.
+    halved = 2 if str(forward.evidence.get("metric", "")).endswith("distinction") else 1
+    ratio = abs(forward.evidence["rate"]) / halved / abs(backward.evidence["rate"])
+    return 0.5 < ratio < 2

@@ -1,0 +1,114 @@
+"""Activations that grow or shrink geometrically with depth, or at one layer, or by residual branches."""
+
+import math
+from collections.abc import Iterator
+
+from leadline._core.diagnosis import Finding, Severity
+from leadline._core.profile import Profile
+from leadline._core.sources import Source
+from leadline.doctor.registry import rule
+from leadline.doctor.trends import Step, Trend, chain_steps, onset, trend
+
+
+@rule("activation-growth", source=Source(key="he2015", locator="section 2.2"))
+def activation_growth(
+    profile: Profile, *, limit: float = 2.0, error: float = 4.0, step: float = 1.5
+) -> Iterator[Finding]:
+    """Outputs whose root mean square grows by more than ``limit`` decades over the depth, at a rate beyond chance.
+
+    2 decades is a factor of 100: the stream of a healthy pre-norm network grows like the root of the number of blocks
+    and reaches that after 10,000 of them. Beyond ``error``, 4 decades, the loss starts at thousands and its first
+    steps are thrown away or diverge. One layer that multiplies by ``step`` decades (a factor of 30) more than its like
+    is named by itself; the first layer is held against the input.
+    """
+    of = trend(profile, "rms", apart=step)
+    yield from _geometric(of, "activation-growth", of.decades, limit, error)
+    yield from _by_one_layer(profile, of, "activation-growth", step)
+
+
+@rule("activation-decay", source=Source(key="he2015", locator="section 2.2"))
+def activation_decay(
+    profile: Profile, *, limit: float = 2.0, error: float = 6.0, step: float = 1.5
+) -> Iterator[Finding]:
+    """Outputs whose root mean square shrinks by more than ``limit`` decades over the depth, at a rate beyond chance.
+
+    After 2 decades biases and the rounding of sums begin to outweigh the signal. ``error``, 6 decades, leaves of it
+    less than float32 adds to a number near 1. One layer that lets less pass by ``step`` decades than its like is named
+    by itself; layers whose output is exactly constant are ``constant-output``.
+    """
+    of = trend(profile, "rms", apart=step)
+    yield from _geometric(of, "activation-decay", -of.decades, limit, error)
+    yield from _by_one_layer(profile, of, "activation-decay", step)
+
+
+@rule("activation-growth", source=Source(key="zhang2019", locator="section 2"))
+def branch_growth(profile: Profile, *, limit: float = 1.0) -> Iterator[Finding]:
+    """Residual branches whose output grows with depth by more than ``limit`` decades, at a rate beyond chance.
+
+    In a residual network every block should add its share: behind a norm all branches start equally large, and their
+    share of the stream falls like 1/depth. Branches ten times as large at the end as at the start leave the early
+    blocks without a say in the output, even where the stream as a whole stays within its limit.
+    """
+    of = trend(profile, "branch_rms")
+    layer = onset(of)
+    if not (of.geometric and of.decades > limit) or layer is None:
+        return
+    yield Finding(
+        code="activation-growth",
+        layer=layer.name,
+        severity="warning",
+        message=f"{layer.name}: from here on the residual branches grow {of.rate.estimate:.3g} decades a block "
+        f"({of.rate.low:.3g} to {of.rate.high:.3g}), {of.decades:.3g} decades over {len(of.steps)} blocks.",
+        evidence=_evidence(of),
+    )
+
+
+def _geometric(of: Trend, code: str, decades: float, limit: float, error: float) -> Iterator[Finding]:
+    layer = onset(of)
+    if not (of.geometric and decades > limit) or layer is None:
+        return
+    severity: Severity = "error" if decades > error else "warning"
+    low, high = sorted((abs(of.rate.low), abs(of.rate.high)))
+    verb = "grow" if code == "activation-growth" else "shrink"
+    yield Finding(
+        code=code,
+        layer=layer.name,
+        severity=severity,
+        message=f"{layer.name}: from here on activations {verb} {abs(of.rate.estimate):.3g} decades a layer "
+        f"({low:.3g} to {high:.3g}), {decades:.3g} decades over {len(of.steps)} layers.",
+        evidence=_evidence(of),
+    )
+
+
+def _evidence(of: Trend) -> dict:
+    rate = of.rate
+    return {"metric": of.metric, "rate": rate.estimate, "low": rate.low, "high": rate.high, "decades": of.decades}
+
+
+def _by_one_layer(profile: Profile, of: Trend, code: str, limit: float) -> Iterator[Finding]:
+    grows = code == "activation-growth"
+    usual = of.rate.estimate if math.isfinite(of.rate.estimate) else 0.0
+    for step in (*_entry(profile, limit), *of.apart):
+        deviation = step.decades - usual
+        if math.isfinite(deviation) and (deviation > limit) == grows and abs(deviation) > limit:
+            yield _jump(step, code, deviation)
+
+
+def _entry(profile: Profile, limit: float) -> tuple[Step, ...]:
+    """The step from the input to the first layer of the profile, where it stands out."""
+    if profile.inputs is None or not profile.layers or not profile.inputs.rms > 0:
+        return ()
+    return tuple(s for s in chain_steps((profile.inputs, profile.layers[0]), "rms") if abs(s.decades) > limit)
+
+
+def _jump(step: Step, code: str, deviation: float) -> Finding:
+    layer = step.layer
+    verb = "larger" if deviation > 0 else "smaller"
+    return Finding(
+        code=code,
+        layer=layer.name,
+        severity="warning" if abs(deviation) < 2.5 else "error",
+        message=f"{layer.name}: makes its input {10 ** abs(deviation):.3g} times {verb} than its like do "
+        f"(root mean square {step.before.rms:.3g} in front, {layer.rms:.3g} behind).",
+        evidence={"metric": "rms", "step": step.decades, "in_front": step.before.rms, "behind": layer.rms},
+    )

@@ -1,0 +1,135 @@
+"""Representations in which samples, or the positions of a sequence, can no longer be told apart."""
+
+import math
+from collections.abc import Iterator
+
+from leadline._core.diagnosis import Finding, Severity
+from leadline._core.profile import LayerProfile, Profile
+from leadline._core.sources import Source
+from leadline.doctor.ranges import dtype_range
+from leadline.doctor.registry import rule
+from leadline.doctor.trends import onset, trend
+
+
+@rule("rank-collapse", source=Source(key="daneshmand2020", locator="theorem 2"))
+def rank_collapse(profile: Profile, *, limit: float = 1e-4, error: float = 1e-8) -> Iterator[Finding]:
+    """Samples that become alike along the chain: their distinction falls below ``limit``, at a rate beyond chance.
+
+    The distinction is the share of ‖x‖² that tells samples apart. A ReLU network at He's gain lets it fall like
+    44/depth², to 4e-3 at 100 layers, and still trains: a small participation ratio or a mean cosine near 1 does not
+    alarm. 1e-4 is a relative difference of 1 % between samples, 1e-8 one of .01 %, which a few steps of
+    rounding and a bias outweigh.
+    """
+    yield from _alike(profile, "distinction", "rank-collapse", limit, error, "samples")
+
+
+@rule("rank-collapse", source=Source(key="daneshmand2020", locator="theorem 2"))
+def single_direction(
+    profile: Profile, *, limit: float = 1.05, before: float = 3.0, least: int = 8
+) -> Iterator[Finding]:
+    """A layer of the chain behind which all that differs between samples lies along one direction.
+
+    The participation ratio of the centred representations is ``limit`` or below, while that of the input (or of the
+    first layer, where the input has none) was ``before`` or above: data of one direction is no fault of the network.
+    Where it was so right in front, that one layer is the cause and this an error. Taken over ``least`` samples and
+    features or more.
+    """
+    chain = [layer for layer in profile.chain if min(layer.n, layer.d) >= least]
+    previous = first = _input_ratio(profile)
+    for layer in chain:
+        ratio = layer.centred_participation_ratio
+        first = first or ratio
+        if 0 < ratio <= limit and first >= before:
+            yield Finding(
+                code="rank-collapse",
+                layer=layer.name,
+                severity="error" if previous >= before else "warning",
+                message=f"{layer.name}: samples differ along a single direction behind it (centred participation "
+                f"ratio {ratio:.3g}; {previous:.3g} in front of it, {first:.3g} at the start).",
+                evidence={"centred_participation_ratio": ratio, "in_front": previous, "start": first},
+            )
+            return
+        previous = ratio if not math.isnan(ratio) else previous
+
+
+def _input_ratio(profile: Profile) -> float:
+    ratio = profile.inputs.centred_participation_ratio if profile.inputs is not None else math.nan
+    return 0.0 if math.isnan(ratio) else ratio
+
+
+@rule("token-collapse", source=Source(key="dong2021", locator="theorem 2.2"))
+def token_collapse(profile: Profile, *, limit: float = 1e-3, error: float = 1e-6) -> Iterator[Finding]:
+    """Positions of one sequence that become alike along the chain: their distinction falls below ``limit``.
+
+    Attention averages positions; without the skip around it they become alike at a doubly exponential rate. With
+    skips the distinction of positions stays near that of the embeddings.
+    """
+    yield from _alike(profile, "token_distinction", "token-collapse", limit, error, "positions")
+
+
+@rule("constant-output", source=Source(key="leadline"))
+def constant_output(profile: Profile, *, limit: float = 2.0) -> Iterator[Finding]:
+    """The first layer whose output is the same for every sample, while what it reads is not.
+
+    The same up to ``limit`` times the rounding of its dtype: distinction below (limit · ε)². The last layer may start
+    at zero on purpose (it gets a gradient, and the others from the second step on), which is a note. Where samples become
+    alike by degrees, that is ``rank-collapse``, and this its end.
+    """
+    read: LayerProfile | None = profile.inputs
+    known = read is None or read.rms > 0 or math.isnan(read.rms)
+    for layer in profile.layers:
+        if layer.n < 2 or layer.rows != "samples":
+            continue
+        if known and _constant(layer, limit):
+            yield _constant_finding(profile, layer, read)
+            return
+        if layer.rms > 0:
+            read = layer
+
+
+def _constant(layer: LayerProfile, limit: float) -> bool:
+    return layer.rms == 0 or layer.distinction < _rounding(layer, limit)
+
+
+def _rounding(layer: LayerProfile, limit: float = 2.0) -> float:
+    """The distinction that rounding by ``limit`` ε in every entry makes."""
+    return (limit * dtype_range(layer.dtype).eps) ** 2
+
+
+def _constant_finding(profile: Profile, layer: LayerProfile, read: LayerProfile | None) -> Finding:
+    zero = layer.rms == 0
+    head = zero and layer is profile.layers[-1]
+    before = (
+        f", while its input does ({read.distinction:.3g} of the squared length tells samples apart)" if read else ""
+    )
+    what = "it gives 0 for every sample" if zero else "its output does not depend on the sample"
+    why = "; a head that starts at zero learns from the first step on" if head else before
+    return Finding(
+        code="constant-output",
+        layer=layer.name,
+        severity="note" if head else "error",
+        message=f"{layer.name}: {what}{why}.",
+        evidence={"rms": layer.rms, "distinction": layer.distinction, "before": read.distinction if read else math.nan},
+    )
+
+
+def _alike(profile: Profile, metric: str, code: str, limit: float, error: float, what: str) -> Iterator[Finding]:
+    chain = [layer for layer in profile.chain if not math.isnan(getattr(layer, metric))]
+    if len(chain) < 2:
+        return
+    of = trend(profile, metric, floor=_rounding(chain[0]))
+    end = min(getattr(layer, metric) for layer in chain[-3:])
+    layer = onset(of)
+    if end >= limit or not of.geometric or of.decades >= 0 or layer is None:
+        return
+    severity: Severity = "error" if end < error else "warning"
+    rate = of.rate
+    yield Finding(
+        code=code,
+        layer=layer.name,
+        severity=severity,
+        message=f"{layer.name}: from here on {what} become alike: what tells them apart falls {abs(rate.estimate):.3g} "
+        f"decades a layer ({abs(rate.high):.3g} to {abs(rate.low):.3g}), to a share of {end:.3g} of the squared length "
+        f"over {len(of.steps)} layers.",
+        evidence={"metric": metric, "rate": rate.estimate, "low": rate.low, "high": rate.high, "end": end},
+    )

@@ -1,0 +1,128 @@
+"""Gradients that grow or shrink geometrically towards the input, or are the same for every sample."""
+
+import math
+from collections.abc import Iterator
+
+from leadline._core.diagnosis import Finding, Severity
+from leadline._core.profile import LayerProfile, Profile
+from leadline._core.sources import Source
+from leadline.doctor.ranges import dtype_range
+from leadline.doctor.registry import rule
+from leadline.doctor.trends import Step, Trend, onset, trend
+
+
+@rule("gradient-explosion", source=Source(key="yang2019", locator="theorem 3.9"))
+def gradient_explosion(
+    profile: Profile, *, limit: float = 3.0, error: float = 6.0, step: float = 1.5
+) -> Iterator[Finding]:
+    """Gradients that grow towards the input by more than ``limit`` decades over the depth, at a rate beyond chance.
+
+    The rate is the mean step of the gradient's norm along the chain, and its interval must exclude 0; what it makes
+    over the depth is held against the limit. 3 decades: no one rate of plain gradient descent then suits both ends.
+    ``error``, 6 decades, is where Adam's common step no longer helps either (the early layers move as far per step as
+    the late ones, and each of their moves is multiplied on the way out). A single layer whose backward multiplies the
+    gradient by more than ``step`` decades beyond the usual is named by itself: 1.5 decades is a factor of 30.
+    """
+    of = trend(profile, "grad_norm", apart=step)
+    yield from _geometric(profile, of, "gradient-explosion", -of.decades, limit, error)
+    yield from _by_one_layer(profile, of, "gradient-explosion", step)
+
+
+@rule("gradient-vanishing", source=Source(key="glorot2010", locator="section 4"))
+def gradient_vanishing(
+    profile: Profile, *, limit: float = 3.0, error: float = 6.0, step: float = 1.5
+) -> Iterator[Finding]:
+    """Gradients that shrink towards the input by more than ``limit`` decades over the depth, at a rate beyond chance.
+
+    Judged as explosion is, with the sign turned. ``error``, 6 decades: relative to the last layers the first ones get
+    nothing, and Adam's ε of 1e-8 begins to outweigh them. A single layer whose backward lets less than the usual pass
+    by ``step`` decades, or nothing at all, is named by itself.
+    """
+    of = trend(profile, "grad_norm", apart=step)
+    yield from _geometric(profile, of, "gradient-vanishing", of.decades, limit, error)
+    yield from _by_one_layer(profile, of, "gradient-vanishing", step)
+
+
+@rule("aligned-gradients", source=Source(key="bjorck2018", locator="section 3.3"))
+def aligned_gradients(profile: Profile, *, limit: float = 0.95, least: int = 8) -> Iterator[Finding]:
+    """A layer where every sample asks for nearly the same change: mean cosine of their gradients above ``limit``.
+
+    Samples of different targets pull in different directions, so at initialisation the mean cosine is near 0; when it
+    is near 1 the batch acts as one sample, and the step only moves the mean of the output. Above .95 all but 5 % of the
+    squared gradient is common. Gradients of a single feature have cosines ±1 by themselves and are left out, as are
+    fewer than ``least`` samples.
+    """
+    for layer in reversed(profile.layers):
+        if layer.grad_mean_cosine > limit and layer.n >= least and layer.d >= 2:
+            cosine = layer.grad_mean_cosine
+            yield Finding(
+                code="aligned-gradients",
+                layer=layer.name,
+                severity="warning",
+                message=f"{layer.name}: the gradients of different samples have a mean cosine of {cosine:.3f}: "
+                "the batch acts as one sample.",
+                evidence={"grad_mean_cosine": cosine, "n": layer.n},
+            )
+            return
+
+
+def _geometric(profile: Profile, of: Trend, code: str, decades: float, limit: float, error: float) -> Iterator[Finding]:
+    if not (of.geometric and decades > limit):
+        return
+    layer = onset(of, backward=True)
+    if layer is None:
+        return
+    grows = code == "gradient-explosion"
+    rate = of.rate.estimate
+    verb = "grow" if grows else "shrink"
+    severity: Severity = "error" if decades > error else "warning"
+    yield Finding(
+        code=code,
+        layer=layer.name,
+        severity=severity,
+        message=f"{layer.name}: from here towards the input gradients {verb} {abs(rate):.3g} decades a layer "
+        f"({_interval(of)}), {decades:.3g} decades over {len(of.steps)} layers.",
+        evidence={"metric": "grad_norm", "rate": rate, "low": of.rate.low, "high": of.rate.high, "decades": decades},
+    )
+
+
+def _interval(of: Trend) -> str:
+    low, high = sorted((abs(of.rate.low), abs(of.rate.high)))
+    return f"{low:.3g} to {high:.3g}"
+
+
+def _by_one_layer(profile: Profile, of: Trend, code: str, limit: float) -> Iterator[Finding]:
+    grows = code == "gradient-explosion"
+    for step in reversed(of.apart):
+        deviation = step.decades - (of.rate.estimate if math.isfinite(of.rate.estimate) else 0.0)
+        if (deviation < -limit) == grows and abs(deviation) > limit and not _underflowed(step):
+            yield _jump(step, code, -deviation)
+
+
+def _underflowed(step: Step) -> bool:
+    """Whether the step to zero is the end of a geometric decay, below the dtype's smallest number."""
+    return step.before.grad_norm == 0 and step.layer.grad_rms < 1e3 * dtype_range(step.layer.dtype).smallest_normal
+
+
+def _jump(step: Step, code: str, decades: float) -> Finding:
+    layer: LayerProfile = step.layer
+    if step.before.grad_norm == 0:
+        message = f"{layer.name}: no gradient passes it; the norm is {layer.grad_norm:.3g} behind it and 0 in front."
+    else:
+        verb = "multiplies" if decades > 0 else "divides"
+        message = (
+            f"{layer.name}: its backward pass {verb} the gradient by {10 ** abs(decades):.3g} more than its like do "
+            f"({layer.grad_norm:.3g} behind it, {step.before.grad_norm:.3g} in front)."
+        )
+    return Finding(
+        code=code,
+        layer=layer.name,
+        severity="error" if step.before.grad_norm == 0 else "warning",
+        message=message,
+        evidence={
+            "metric": "grad_norm",
+            "step": -decades,
+            "behind": layer.grad_norm,
+            "in_front": step.before.grad_norm,
+        },
+    )

@@ -1,0 +1,56 @@
+"""Units that say nothing: always zero, or where their slope is nearly zero."""
+
+from collections.abc import Iterator
+
+from leadline._core.diagnosis import Finding
+from leadline._core.profile import LayerProfile, Profile
+from leadline._core.sources import Source
+from leadline.doctor.registry import rule
+
+
+@rule("dead-units", source=Source(key="lu2020"))
+def dead_units(profile: Profile, *, limit: float = 0.75, error: float = 0.95) -> Iterator[Finding]:
+    """A layer in which more than a share ``limit`` of the units give zero for every sample of the batch.
+
+    A unit whose pre-activation has a symmetric law is off for all n samples with a chance of 2⁻ⁿ where the samples are
+    independent and of 1/2 where they are all alike: a share far above one half needs a bias. Dead units get no gradient
+    and stay dead. From ``error`` on next to nothing passes; where a skip leads around the layer that is a warning.
+    """
+    for layer in profile.layers:
+        if layer.dead_fraction > limit:
+            yield _finding(layer, error)
+
+
+def _finding(layer: LayerProfile, error: float) -> Finding:
+    share = layer.dead_fraction
+    module = layer.dead_layer or layer.name
+    inside = f" of {module}" if module != layer.name else ""
+    return Finding(
+        code="dead-units",
+        layer=layer.name,
+        severity="error" if share >= error and not layer.residual else "warning",
+        message=f"{layer.name}: {share:.3g} of the units{inside} give zero for every sample.",
+        evidence={"dead_fraction": share, "module": module},
+    )
+
+
+@rule("saturation", source=Source(key="glorot2010", locator="section 3"))
+def saturation(profile: Profile, *, limit: float = 0.5, error: float = 0.9) -> Iterator[Finding]:
+    """Layers in which more than a share ``limit`` of the activations sit where their slope is nearly zero.
+
+    A gradient passes a saturated unit only by its slope, so half of the units saturated costs about as much as a ReLU's
+    masked half, but for good: their inputs have to come back by a multiple of their spread. From ``error`` on the layer
+    is a step function. One finding, at the first layer.
+    """
+    found = [layer for layer in profile.layers if layer.saturated_fraction > limit]
+    if not found:
+        return
+    first, share = found[0], found[0].saturated_fraction
+    further = f", and so in {len(found) - 1} more layers" if len(found) > 1 else ""
+    yield Finding(
+        code="saturation",
+        layer=first.name,
+        severity="error" if share >= error and not first.residual else "warning",
+        message=f"{first.name}: {share:.3g} of the activations are saturated{further}.",
+        evidence={"saturated_fraction": share, "layers": len(found)},
+    )

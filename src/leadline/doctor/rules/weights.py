@@ -1,0 +1,94 @@
+"""Weights that stand apart from their like: a thousand times too large, zero, or of rank one."""
+
+import math
+from collections.abc import Iterator
+from statistics import median
+
+from leadline._core.diagnosis import Finding
+from leadline._core.profile import Profile
+from leadline._core.sources import Source
+from leadline.doctor.layers import alike, layer_of, module_of
+from leadline.doctor.registry import rule
+
+
+@rule("activation-growth", source=Source(key="leadline"))
+def large_weight(profile: Profile, *, limit: float = 30.0) -> Iterator[Finding]:
+    """A weight whose gain is more than ``limit`` times that of its like.
+
+    The gain of a weight is ‖W‖_F/√outputs, the factor by which it multiplies a root mean square; initialisers give
+    their like the same gain, and 30 is more than training makes of it. In front of a norm the forward pass hides it,
+    but the gradient of that weight is divided by the factor, and a step of plain descent, relative to the weight, by
+    its square: the layer stays as it is.
+    """
+    for group, gains in _gains(profile):
+        usual = median(gains)
+        for name, gain in zip(group, gains, strict=True):
+            if len(group) >= 3 and usual > 0 and gain > limit * usual:
+                yield _large(profile, name, gain, usual)
+
+
+@rule("constant-output", source=Source(key="leadline"))
+def zero_weight(profile: Profile) -> Iterator[Finding]:
+    """A weight that is all zeros while those like it are not.
+
+    Zero starts are healthy where they are meant: the last weight of every residual branch, a gate, a head. One zero
+    among its like is not meant, and what stands behind it gets the same for every sample.
+    """
+    for group, gains in _gains(profile):
+        zeros = [name for name, gain in zip(group, gains, strict=True) if gain == 0]
+        if zeros and len(zeros) < len(group) / 2:
+            for name in zeros:
+                layer, module = layer_of(profile, name), module_of(name)
+                yield Finding(
+                    code="constant-output",
+                    layer=layer,
+                    severity="warning",
+                    message=f"{layer}: the weight of {module} is 0, while {len(group) - len(zeros)} like it are not "
+                    f"(gain {median(gains):.3g}): what it gives does not depend on the sample.",
+                    evidence={"module": module, "gain": 0.0, "usual": median(gains)},
+                )
+
+
+@rule("rank-collapse", source=Source(key="daneshmand2020"))
+def low_rank_weight(profile: Profile, *, limit: float = 1.05, least: int = 8) -> Iterator[Finding]:
+    """A weight of rank one: it passes a single direction, whatever comes in.
+
+    ``Profile.weight_ranks`` is the participation ratio seen through 16 random directions: exactly 1 for rank one,
+    about 1.7 for weights that share one sign, above 8 for usual ones. Weights with fewer than ``least`` rows or
+    columns cannot be told and are left out.
+    """
+    for name, rank in profile.weight_ranks.items():
+        if 0 < rank <= limit and min(profile.weight_shapes.get(name, (0, 0))) >= least:
+            layer, module = layer_of(profile, name), module_of(name)
+            rows, columns = profile.weight_shapes[name]
+            yield Finding(
+                code="rank-collapse",
+                layer=layer,
+                severity="warning",
+                message=f"{layer}: the weight of {module}, {rows} by {columns}, has rank one "
+                f"(participation ratio {rank:.3g}).",
+                evidence={"module": module, "weight_rank": rank},
+            )
+
+
+def _gains(profile: Profile) -> Iterator[tuple[list[str], list[float]]]:
+    """Each group of like weights with their gains."""
+    for group in alike(profile.weight_norms):
+        yield group, [_gain(profile, name) for name in group]
+
+
+def _gain(profile: Profile, name: str) -> float:
+    rows = profile.weight_shapes.get(name, (1, 1))[0]
+    return profile.weight_norms[name] / math.sqrt(rows)
+
+
+def _large(profile: Profile, name: str, gain: float, usual: float) -> Finding:
+    layer, module = layer_of(profile, name), module_of(name)
+    factor = gain / usual
+    return Finding(
+        code="activation-growth",
+        layer=layer,
+        severity="warning",
+        message=f"{layer}: the weight of {module} multiplies by {gain:.3g}, {factor:.3g} times as much as its like.",
+        evidence={"module": module, "gain": gain, "usual": usual, "factor": factor},
+    )

@@ -1,0 +1,123 @@
+"""How a metric moves along the chain: its steps, the few that stand apart, and the rate of the others."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from leadline._core.profile import LayerProfile, Profile
+from leadline._core.rates import Rate, rate
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Step:
+    """The change of a metric from one layer of the chain to the next.
+
+    Forward and backward alike it is ``layer`` that makes the step: its output over its input, or the gradient that
+    it passes back over the gradient that reached it (then with the opposite sign).
+
+    Attributes:
+        layer: The layer that makes it.
+        before: The layer in front of it.
+        decades: Difference of the decimal logarithms; infinite to or from zero, ``nan`` between zeros.
+    """
+
+    layer: LayerProfile
+    before: LayerProfile
+    decades: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """The steps of one metric along the chain.
+
+    Attributes:
+        metric: Name of the metric.
+        steps: Every step, in order of execution.
+        apart: The steps that stand apart from the others: faults of one layer.
+        rate: Decades per layer of the steps that do not, in order of execution.
+    """
+
+    metric: str
+    steps: tuple[Step, ...]
+    apart: tuple[Step, ...]
+    rate: Rate
+
+    @property
+    def decades(self) -> float:
+        """What the rate makes over the whole depth."""
+        return self.rate.estimate * len(self.steps)
+
+    @property
+    def geometric(self) -> bool:
+        """Whether the interval of the rate excludes 0: what is seen is a drift, no wandering."""
+        return self.rate.excludes(0.0)
+
+
+def trend(profile: Profile, metric: str, *, apart: float = 1.0, floor: float = 0.0) -> Trend:
+    """The steps of ``metric`` along ``profile.chain``, those that stand apart, and the rate of the others.
+
+    Args:
+        profile: What was measured.
+        metric: A positive metric of a layer.
+        apart: Decades by which a step must differ from the usual one to stand apart: a factor of ten is more than
+            initialisers, activations and changes of width do between neighbours.
+        floor: Values below it are rounding and say nothing.
+
+    Returns:
+        The trend; with several draws the rate is the mean over draws, with the interval over them.
+    """
+    chain = [layer for layer in profile.chain if not getattr(layer, metric) < floor]
+    steps = chain_steps(chain, metric)
+    outliers = stand_apart(steps, apart=apart)
+    if profile.draws:
+        return Trend(metric=metric, steps=steps, apart=outliers, rate=profile.rate(metric))
+    values = [log10(getattr(layer, metric)) for layer in chain[:1]]
+    for step in steps:
+        # A hole in front of the value: `rate` does not join across it.
+        values += [math.nan] * (step in outliers) + [log10(getattr(step.layer, metric))]
+    return Trend(metric=metric, steps=steps, apart=outliers, rate=rate(values))
+
+
+def chain_steps(chain: Sequence[LayerProfile], metric: str) -> tuple[Step, ...]:
+    """The step of ``metric`` at each layer of ``chain`` but the first."""
+    values = [log10(getattr(layer, metric)) for layer in chain]
+    return tuple(
+        Step(layer=layer, before=before, decades=math.nan if value == previous == -math.inf else value - previous)
+        for before, layer, previous, value in zip(chain, chain[1:], values, values[1:], strict=False)
+    )
+
+
+def stand_apart(steps: Sequence[Step], *, apart: float, deviations: float = 6.0) -> tuple[Step, ...]:
+    """The steps that differ from the median by ``apart`` decades and by ``deviations`` robust standard deviations.
+
+    Three steps of zero are counted with the others, so that a short chain cannot call its own fault usual. The
+    robust standard deviation is 1.4826 times the median absolute deviation.
+    """
+    u = np.array([step.decades for step in steps if math.isfinite(step.decades)] + [0.0] * 3)
+    usual = float(np.median(u))
+    spread = 1.4826 * float(np.median(np.abs(u - usual)))
+    limit = max(apart, deviations * spread)
+    return tuple(step for step in steps if abs(step.decades - usual) > limit)
+
+
+def onset(trend: Trend, *, backward: bool = False) -> LayerProfile | None:
+    """The first layer, from the input or from the loss, whose step is at least half of the rate, in its direction."""
+    half = trend.rate.estimate / 2
+    ordered = reversed(trend.steps) if backward else trend.steps
+    for step in ordered:
+        if math.isfinite(step.decades) and step not in trend.apart and step.decades * half >= half * half:
+            return step.layer
+    return None
+
+
+def log10(value: float) -> float:
+    """Decimal logarithm with ``-inf`` at zero and ``nan`` below.
+
+    >>> log10(100.0), log10(0.0)
+    (2.0, -inf)
+    """
+    if math.isnan(value) or value < 0:
+        return math.nan
+    return math.log10(value) if value > 0 else -math.inf
