@@ -132,7 +132,7 @@ def test_a_name_that_looks_like_markup_stays_text_in_the_hover_of_a_plot():
 
 def test_a_profile_alone_is_shown_without_a_verdict():
     text = Reading(page(vanishing())).text
-    assert "Net, measured" in text and "rms is 1.00 at layers.0" in text
+    assert "Net, measured" in text and "rms 1.00 at layers.0 to 0.125 at layers.3 ." in text
     assert "will probably" not in text and "What to do" not in text
 
 

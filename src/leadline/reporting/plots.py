@@ -59,9 +59,16 @@ PANELS = (
     Panel(
         key="likeness",
         title="Likeness: how alike samples have become",
-        metrics=("mean_square_cosine", "distinction", "grad_mean_square_cosine"),
+        metrics=("mean_square_cosine", "grad_mean_square_cosine"),
         axis="share",
-        codes=frozenset({"constant-output", "aligned-gradients"}),
+        codes=frozenset({"aligned-gradients"}),
+    ),
+    Panel(
+        key="distinction",
+        title="Distinction: what still tells samples apart",
+        metrics=("distinction",),
+        axis="log",
+        codes=frozenset({"constant-output"}),
     ),
     Panel(
         key="isometry",

@@ -179,14 +179,10 @@ def rate_sentence(rate: Rate, *, unit: str = "block") -> str:
     return f"Rate: {number(rate.estimate)} decades per {unit}{interval}{factor}."
 
 
-def course(metric: str, layers: Sequence[LayerProfile]) -> str:
-    """Where a metric starts and where it ends, in order of execution; empty where it never applies."""
-    seen = [(layer.name, getattr(layer, metric)) for layer in layers if not math.isnan(getattr(layer, metric))]
-    if not seen:
-        return ""
-    (first, start), (last, end) = seen[0], seen[-1]
-    rest = f" and {number(end)} at {last}" if len(seen) > 1 else ""
-    return f"{metric} is {number(start)} at {first}{rest}."
+def ends(metric: str, layers: Sequence[LayerProfile]) -> tuple[LayerProfile, ...]:
+    """The first and the last layer that the metric applies to; one where there is one, none where there is none."""
+    there = [layer for layer in layers if not math.isnan(getattr(layer, metric))]
+    return (there[0], there[-1]) if len(there) > 1 else tuple(there)
 
 
 def meaning(metric: str) -> str:
