@@ -12,6 +12,8 @@ from leadline.reporting import traces
 Figure = dict[str, Any]
 # Readable on white and on the dark page alike (contrast 3.4 to 5.2), and apart for the colour-blind.
 COLOURS = ("#1580b8", "#d2691e", "#2a9d6f", "#9b6bd3")
+# Steps between the ticks of a logarithmic axis of more than two decades.
+DECADES = (1, 2, 3, 4, 5, 10, 20, 50, 100, 200)
 SYMBOLS = ("circle", "square", "diamond", "cross")
 
 
@@ -177,7 +179,7 @@ def _layout(
     low, high = limits
     vertical: Mapping[str, Any] = {}
     if panel.axis == "log":
-        step = math.ceil((high - low) / 6) if high - low > 2 else "D2"
+        step = next(step for step in DECADES if 6 * step >= high - low) if high - low > 2 else "D2"
         vertical = {"type": "log", "exponentformat": "power", "dtick": step, "tickfont": {"size": 11}}
     return {
         "height": 300,
