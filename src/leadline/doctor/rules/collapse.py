@@ -17,8 +17,8 @@ def rank_collapse(profile: Profile, *, limit: float = 1e-4, error: float = 1e-8)
 
     The distinction is the share of ‖x‖² that tells samples apart. A ReLU network at He's gain lets it fall like
     44/depth², to 4e-3 at 100 layers, and still trains: a small participation ratio or a mean cosine near 1 does not
-    alarm. 1e-4 is a relative difference of 1 % between samples, 1e-8 one of .01 %, which a few steps of
-    rounding and a bias outweigh.
+    alarm. 1e-4 is a relative difference of 1 % between samples; ``error``, 1e-8, one of .01 %, which biases and a few
+    steps of rounding outweigh.
     """
     yield from _alike(profile, "distinction", "rank-collapse", limit, error, "samples")
 
@@ -62,7 +62,8 @@ def token_collapse(profile: Profile, *, limit: float = 1e-3, error: float = 1e-6
     """Positions of one sequence that become alike along the chain: their distinction falls below ``limit``.
 
     Attention averages positions; without the skip around it they become alike at a doubly exponential rate. With
-    skips the distinction of positions stays near that of the embeddings.
+    skips the distinction of positions stays near that of the embeddings. 1e-3 is a relative difference of 3 %, and
+    ``error``, 1e-6, one of .1 %.
     """
     yield from _alike(profile, "token_distinction", "token-collapse", limit, error, "positions")
 
@@ -72,8 +73,8 @@ def constant_output(profile: Profile, *, limit: float = 2.0) -> Iterator[Finding
     """The first layer whose output is the same for every sample, while what it reads is not.
 
     The same up to ``limit`` times the rounding of its dtype: distinction below (limit · ε)². The last layer may start
-    at zero on purpose (it gets a gradient, and the others from the second step on), which is a note. Where samples become
-    alike by degrees, that is ``rank-collapse``, and this its end.
+    at zero on purpose (it gets a gradient, and the others from the second step on), which is a note. Where samples
+    become alike by degrees, that is ``rank-collapse``, and this its end.
     """
     read: LayerProfile | None = profile.inputs
     known = read is None or read.rms > 0 or math.isnan(read.rms)
@@ -117,7 +118,7 @@ def _alike(profile: Profile, metric: str, code: str, limit: float, error: float,
     chain = [layer for layer in profile.chain if not math.isnan(getattr(layer, metric))]
     if len(chain) < 2:
         return
-    of = trend(profile, metric, floor=_rounding(chain[0]))
+    of = trend(profile, metric, apart=2.0, floor=_rounding(chain[0]))
     end = min(getattr(layer, metric) for layer in chain[-3:])
     layer = onset(of)
     if end >= limit or not of.geometric or of.decades >= 0 or layer is None:

@@ -1,0 +1,79 @@
+import pytest
+from tests.doctor.synthetic import chain, found, geometric
+
+from leadline._core.profile import LayerProfile
+from leadline.doctor.trends import trend
+
+DEPTH = 21
+
+
+@pytest.mark.parametrize(
+    ("code", "rate", "severity"),
+    [
+        ("activation-growth", 0.09, None),
+        ("activation-growth", 0.11, "warning"),
+        ("activation-growth", 0.21, "error"),
+        ("activation-decay", -0.09, None),
+        ("activation-decay", -0.11, "warning"),
+        ("activation-decay", -0.31, "error"),
+    ],
+)
+def test_a_geometric_drift_is_judged_by_its_decades_over_the_depth(code, rate, severity):
+    findings = found(chain({"rms": geometric(DEPTH, rate)}), code)
+    assert [finding.severity for finding in findings] == ([severity] if severity else [])
+    assert all(f"{abs(rate):.3g} decades a layer" in finding.message for finding in findings)
+
+
+@pytest.mark.parametrize(("code", "sign"), [("activation-growth", 1), ("activation-decay", -1)])
+def test_a_drift_at_the_limit_is_let_pass(code, sign):
+    profile = chain({"rms": geometric(DEPTH, sign * 0.15)})
+    assert found(profile, code, limit=abs(trend(profile, "rms").decades)) == []
+
+
+def test_a_drift_of_activations_is_put_at_the_layer_where_it_starts():
+    (finding,) = found(chain({"rms": geometric(8, 0.0) + geometric(14, 0.4)}), "activation-growth")
+    assert finding.layer == "fc9"
+
+
+@pytest.mark.parametrize(("factor", "code"), [(1e3, "activation-growth"), (1e-3, "activation-decay")])
+def test_one_layer_that_multiplies_is_named(factor, code):
+    (finding,) = found(chain({"rms": [1.0] * 5 + [factor] * 5}), code)
+    assert (finding.layer, finding.severity) == ("fc5", "error")
+    assert "1e+03 times" in finding.message
+
+
+@pytest.mark.parametrize(("factor", "count"), [(28.0, 0), (34.0, 1)])
+def test_the_limit_for_one_layer_is_a_factor_of_thirty(factor, count):
+    assert len(found(chain({"rms": [1.0] * 5 + [factor] * 5}), "activation-growth")) == count
+
+
+def test_the_first_layer_is_held_against_the_input():
+    inputs = LayerProfile(name="input", kind="input", depth=0, role="input", metrics={"rms": 1.0})
+    (finding,) = found(chain({"rms": [500.0] * 6}, inputs=inputs), "activation-growth")
+    assert finding.layer == "fc0"
+    assert "500 times" in finding.message
+
+
+def test_one_fault_in_a_decaying_chain_is_found_against_the_usual_decay():
+    values = [10 ** (-0.39 * i) * (1e3 if i >= 7 else 1.0) for i in range(12)]
+    (finding,) = found(chain({"rms": values}), "activation-growth")
+    assert finding.layer == "fc7"
+    assert "1e+03 times larger" in finding.message
+
+
+@pytest.mark.parametrize(("rate", "count"), [(0.04, 0), (0.06, 1)])
+def test_branches_that_grow_tenfold_over_the_depth_are_named(rate, count):
+    profile = chain({"branch_rms": geometric(DEPTH, rate), "rms": [1.0] * DEPTH})
+    assert len(found(profile, "activation-growth")) == count
+
+
+def test_branches_that_grow_are_told_by_their_rate():
+    profile = chain({"branch_rms": [2.0**i for i in range(9)], "rms": [1.0] * 9})
+    (finding,) = found(profile, "activation-growth")
+    assert finding.layer == "fc1"
+    assert "branches grow 0.301 decades a block (0.301 to 0.301), 2.41 decades over 8 blocks" in finding.message
+
+
+def test_a_stream_that_grows_like_the_root_of_the_depth_is_healthy():
+    profile = chain({"rms": [(1 + i) ** 0.5 for i in range(48)], "branch_rms": [1.0] * 48})
+    assert found(profile, "activation-growth") == []

@@ -1,0 +1,116 @@
+from dataclasses import replace
+
+import pytest
+from tests.doctor.synthetic import chain, found, geometric
+
+from leadline._core.profile import LayerProfile
+
+
+@pytest.mark.parametrize(("end", "severity"), [(2e-4, None), (5e-5, "warning"), (2e-8, "warning"), (5e-9, "error")])
+@pytest.mark.parametrize(
+    ("metric", "code", "factor"), [("distinction", "rank-collapse", 1), ("token_distinction", "token-collapse", 10)]
+)
+def test_samples_or_positions_that_become_alike_are_judged_by_what_is_left(end, severity, metric, code, factor):
+    from math import log10
+
+    values = geometric(21, log10(end * factor / 0.5) / 20, start=0.5)
+    findings = found(chain({metric: values}), code)
+    if code == "token-collapse" and severity == "warning" and end < 1e-7:
+        severity = "error"
+    assert [finding.severity for finding in findings] == ([severity] if severity else [])
+
+
+def test_a_collapse_tells_its_rate_and_its_end():
+    (finding,) = found(chain({"distinction": [0.5 * 10 ** (-i / 2) for i in range(21)]}), "rank-collapse")
+    assert finding.layer == "fc1"
+    assert "falls 0.5 decades a layer" in finding.message
+    assert "a share of 5e-11" in finding.message
+
+
+def test_the_rounding_behind_a_collapse_is_not_taken_for_its_rate():
+    values = [0.5 * 10.0**-i for i in range(13)] + [1e-15] * 40
+    (finding,) = found(chain({"distinction": values}), "rank-collapse")
+    assert "falls 1 decades a layer" in finding.message
+
+
+def test_the_slow_loss_of_a_relu_network_at_its_right_gain_does_not_alarm():
+    values = [min(0.9, 44 / (i + 7) ** 2) for i in range(100)]
+    profile = chain({"distinction": values, "participation_ratio": [1.01] * 100, "mean_cosine": [0.99] * 100})
+    assert found(profile, "rank-collapse") == []
+
+
+@pytest.mark.parametrize(("ratio", "count"), [(1.0, 1), (1.05, 1), (1.06, 0)])
+def test_a_layer_that_leaves_one_direction_is_an_error(ratio, count):
+    profile = chain({"centred_participation_ratio": [9.0, 8.0, ratio, ratio]})
+    findings = found(profile, "rank-collapse")
+    assert [(finding.layer, finding.severity) for finding in findings] == [("fc2", "error")] * count
+    assert all("8 in front of it" in finding.message for finding in findings)
+
+
+def test_a_gradual_loss_of_all_but_one_direction_is_a_warning():
+    profile = chain({"centred_participation_ratio": [9.0, 4.0, 2.0, 1.5, 1.2, 1.04, 1.01]})
+    (finding,) = found(profile, "rank-collapse")
+    assert (finding.layer, finding.severity) == ("fc5", "warning")
+
+
+def test_data_of_one_direction_is_no_fault_of_the_network():
+    inputs = LayerProfile(
+        name="input", kind="input", depth=0, role="input", n=32, d=16, metrics={"centred_participation_ratio": 1.0}
+    )
+    profile = chain({"centred_participation_ratio": [1.0, 1.0, 1.0]}, inputs=inputs)
+    assert found(profile, "rank-collapse") == []
+
+
+@pytest.mark.parametrize(("rank", "count"), [(0.0, 0), (1.0, 1), (1.05, 1), (1.06, 0), (12.0, 0)])
+def test_a_weight_of_rank_one_is_named_with_its_module(rank, count):
+    profile = chain(
+        {"rms": [1.0, 1.0]}, weight_ranks={"fc1.inner.weight": rank}, weight_shapes={"fc1.inner.weight": (16, 32)}
+    )
+    findings = found(profile, "rank-collapse")
+    assert [(finding.layer, finding.evidence["module"]) for finding in findings] == [("fc1", "fc1.inner")] * count
+
+
+def test_a_weight_with_a_single_column_cannot_have_more_than_rank_one():
+    profile = chain({"rms": [1.0, 1.0]}, weight_ranks={"fc1.weight": 1.0}, weight_shapes={"fc1.weight": (16, 1)})
+    assert found(profile, "rank-collapse") == []
+
+
+def test_the_first_layer_with_the_same_output_for_every_sample_is_an_error():
+    (finding,) = found(chain({"rms": [1.0] * 4, "distinction": [0.9, 0.5, 1e-16, 1e-16]}), "constant-output")
+    assert (finding.layer, finding.severity) == ("fc2", "error")
+    assert "0.5 of the squared length" in finding.message
+
+
+@pytest.mark.parametrize(("distinction", "count"), [(1e-13, 0), (5e-14, 1)])
+def test_an_output_is_constant_below_the_rounding_of_its_dtype(distinction, count):
+    profile = chain({"rms": [1.0] * 3, "distinction": [0.9, distinction, 0.5]})
+    assert len(found(profile, "constant-output")) == count
+
+
+def test_a_head_that_starts_at_zero_is_a_note():
+    profile = chain({"rms": [1.0, 1.0, 0.0], "distinction": [0.9, 0.9, float("nan")]})
+    (finding,) = found(profile, "constant-output")
+    assert (finding.layer, finding.severity) == ("fc2", "note")
+
+
+def test_one_zero_weight_among_its_like_is_named():
+    profile = chain({"rms": [1.0] * 4})
+    norms = {f"h.{i}.fc.weight": 0.0 if i == 2 else 4.0 for i in range(4)}
+    (finding,) = found(replace(profile, weight_norms=norms), "constant-output")
+    assert finding.layer == "h.2.fc.weight"
+    assert "3 like it are not" in finding.message
+
+
+def test_weights_that_all_start_at_zero_are_meant_to():
+    norms = {f"h.{i}.out.weight": 0.0 for i in range(4)}
+    assert found(replace(chain({"rms": [1.0] * 4}), weight_norms=norms), "constant-output") == []
+
+
+@pytest.mark.parametrize(("factor", "count"), [(29.0, 0), (31.0, 1), (1000.0, 1)])
+def test_a_weight_far_larger_than_its_like_is_named(factor, count):
+    norms = {f"h.{i}.fc.weight": 4.0 * (factor if i == 1 else 1.0) for i in range(5)}
+    shapes = dict.fromkeys(norms, (16, 16))
+    profile = replace(chain({"rms": [1.0] * 4}), weight_norms=norms, weight_shapes=shapes)
+    findings = found(profile, "activation-growth")
+    assert len(findings) == count
+    assert all(f"{factor:.3g} times as much" in finding.message for finding in findings)

@@ -1,0 +1,77 @@
+import pytest
+from tests.doctor.synthetic import chain, found, geometric
+
+from leadline.doctor.trends import trend
+
+DEPTH = 21
+
+
+@pytest.mark.parametrize(("code", "sign"), [("gradient-explosion", -1), ("gradient-vanishing", 1)])
+@pytest.mark.parametrize(("rate", "severity"), [(0.14, None), (0.16, "warning"), (0.29, "warning"), (0.31, "error")])
+def test_a_geometric_drift_is_judged_by_its_decades_over_the_depth(code, sign, rate, severity):
+    findings = found(chain({"grad_norm": geometric(DEPTH, sign * rate)}), code)
+    assert [finding.severity for finding in findings] == ([severity] if severity else [])
+
+
+@pytest.mark.parametrize(("code", "sign"), [("gradient-explosion", -1), ("gradient-vanishing", 1)])
+def test_a_drift_at_the_limit_is_let_pass(code, sign):
+    profile = chain({"grad_norm": geometric(DEPTH, sign * 0.2)})
+    decades = abs(trend(profile, "grad_norm").decades)
+    assert found(profile, code, limit=decades) == []
+    assert len(found(profile, code, limit=decades * 0.999)) == 1
+
+
+def test_a_drift_of_gradients_is_put_at_the_layer_first_met_from_the_loss():
+    (finding,) = found(chain({"grad_norm": geometric(DEPTH, -0.4)}), "gradient-explosion")
+    assert finding.layer == "fc20"
+    assert "grow 0.4 decades a layer" in finding.message
+    assert "8 decades over 20 layers" in finding.message
+
+
+def test_wandering_without_drift_is_no_explosion_however_far_it_wanders():
+    walk = [0.0, -2.0, -0.5, -2.5, 0.5, -1.5, 1.0, -1.0, 0.3, -3.4]
+    assert found(chain({"grad_norm": [10**x for x in walk]}), "gradient-explosion") == []
+
+
+def test_an_explosion_that_starts_behind_a_quiet_part_is_put_where_it_starts():
+    quiet, growing = geometric(10, 0.0), geometric(12, -0.5)
+    norms = growing + [growing[-1] * value for value in quiet]
+    (finding,) = found(chain({"grad_norm": norms}), "gradient-explosion", limit=1.0)
+    assert finding.layer == "fc11"
+
+
+@pytest.mark.parametrize(("factor", "code"), [(1e3, "gradient-explosion"), (1e-3, "gradient-vanishing")])
+def test_one_layer_whose_backward_multiplies_is_named(factor, code):
+    norms = [factor] * 4 + [1.0] * 6
+    (finding,) = found(chain({"grad_norm": norms}), code)
+    assert finding.layer == "fc4"
+    assert finding.severity == "warning"
+    assert "by 1e+03" in finding.message
+
+
+@pytest.mark.parametrize("factor", [25.0, 1 / 25])
+def test_one_layer_that_multiplies_by_less_than_the_limit_is_let_pass(factor):
+    profile = chain({"grad_norm": [factor] * 4 + [1.0] * 6})
+    assert found(profile, "gradient-explosion") + found(profile, "gradient-vanishing") == []
+
+
+def test_a_layer_that_passes_no_gradient_at_all_is_an_error():
+    (finding,) = found(chain({"grad_norm": [0.0] * 4 + [0.5] * 6}), "gradient-vanishing")
+    assert (finding.layer, finding.severity) == ("fc4", "error")
+    assert "0.5 behind it and 0 in front" in finding.message
+
+
+def test_gradients_that_shrink_below_the_dtype_are_one_drift_and_no_jump():
+    norms = [10.0 ** (-3 * (20 - i)) for i in range(21)]
+    norms = [value if value > 1e-42 else 0.0 for value in norms]
+    findings = found(chain({"grad_norm": norms, "grad_rms": norms}), "gradient-vanishing")
+    assert [finding.layer for finding in findings] == ["fc20"]
+    assert findings[0].severity == "error"
+
+
+@pytest.mark.parametrize(("cosine", "count"), [(0.94, 0), (0.95, 0), (0.96, 1)])
+def test_gradients_that_agree_between_samples_are_named(cosine, count):
+    profile = chain({"grad_mean_cosine": [0.0, cosine, cosine, 0.1]})
+    findings = found(profile, "aligned-gradients")
+    assert len(findings) == count
+    assert all(finding.layer == "fc2" and "0.960" in finding.message for finding in findings)

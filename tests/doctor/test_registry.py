@@ -1,0 +1,58 @@
+import inspect
+
+import pytest
+from tests.doctor.synthetic import EMPTY
+
+from leadline._core.diagnosis import CODES, Finding
+from leadline._core.sources import WORKS, Source
+from leadline.doctor.registry import Rule, rules
+from leadline.doctor.remedies import REMEDIES
+
+
+def test_every_code_has_a_rule_and_every_rule_a_code():
+    assert {rule.code for rule in rules()} == set(CODES)
+
+
+def test_every_code_has_a_remedy():
+    assert set(REMEDIES) == set(CODES)
+    assert all(len(remedies) >= 2 for remedies in REMEDIES.values())
+
+
+def test_no_remedy_names_a_recipe_that_cannot_be_called():
+    assert not [remedy for remedies in REMEDIES.values() for remedy in remedies if remedy.recipe]
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.check.__name__)
+def test_a_rule_is_silent_on_an_empty_profile(rule: Rule):
+    assert list(rule(EMPTY)) == []
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.check.__name__)
+def test_a_rule_names_each_of_its_limits_in_its_reason(rule: Rule):
+    assert rule.reason
+    missing = [name for name in rule.limits if f"``{name}``" not in rule.reason]
+    assert missing == []
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.check.__name__)
+def test_the_source_of_a_rule_is_a_known_work(rule: Rule):
+    assert rule.source.key in WORKS
+
+
+def test_limits_are_the_keyword_defaults_of_the_function():
+    def check(profile, *, limit=3.0, error=6.0):
+        """Limits of ``limit`` and ``error``."""
+        yield from ()
+
+    rule = Rule(code="saturation", check=check, source=Source(key="leadline"))
+    assert rule.limits == {"limit": 3.0, "error": 6.0}
+    assert inspect.isgeneratorfunction(check)
+
+
+def test_a_finding_gets_the_remedies_of_its_code_and_the_source_of_its_rule():
+    def check(profile):
+        yield Finding(code="saturation", layer="fc", severity="warning", message="fc: flat")
+
+    (finding,) = Rule(code="saturation", check=check, source=Source(key="glorot2010"))(EMPTY)
+    assert finding.remedies == REMEDIES["saturation"]
+    assert finding.source == Source(key="glorot2010")

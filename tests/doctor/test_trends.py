@@ -1,0 +1,55 @@
+import math
+
+import pytest
+from tests.doctor.synthetic import EMPTY, chain, geometric
+
+from leadline.doctor.trends import onset, trend
+
+
+def test_a_trend_without_faults_has_the_rate_of_the_profile():
+    profile = chain({"rms": geometric(30, 0.1)})
+    assert trend(profile, "rms").rate == profile.rate("rms")
+    assert trend(profile, "rms").apart == ()
+
+
+def test_one_jump_neither_counts_in_the_rate_nor_widens_it():
+    values = [value * (1e3 if i >= 11 else 1.0) for i, value in enumerate(geometric(30, -0.2))]
+    of = trend(chain({"rms": values}), "rms")
+    assert [step.layer.name for step in of.apart] == ["fc11"]
+    assert of.rate.estimate == pytest.approx(-0.2, abs=1e-3)
+    assert of.rate.high - of.rate.low < 0.01
+
+
+def test_a_single_fault_in_a_chain_of_two_stands_apart():
+    assert [step.layer.name for step in trend(chain({"rms": [1.0, 1e3]}), "rms").apart] == ["fc1"]
+
+
+def test_a_chain_that_falls_steeply_everywhere_has_no_step_apart():
+    assert trend(chain({"rms": [10.0 ** (-2 * i) for i in range(9)]}), "rms").apart == ()
+
+
+def test_steps_among_zeros_are_unknown_and_the_step_into_them_infinite():
+    steps = trend(chain({"grad_norm": [0.0, 0.0, 1.0, 1.0]}), "grad_norm").steps
+    assert math.isnan(steps[0].decades)
+    assert steps[1].decades == math.inf
+    assert steps[2].decades == 0.0
+
+
+def test_values_below_the_floor_are_left_out():
+    of = trend(chain({"distinction": [10.0 ** -min(2 * i, 15) for i in range(30)]}), "distinction", floor=1e-13)
+    assert of.rate.estimate == pytest.approx(-2.0)
+    assert len(of.steps) == 6
+
+
+def test_the_onset_is_sought_from_the_loss_for_a_backward_metric():
+    values = geometric(6, 0.0) + [10 ** (0.5 * i) for i in range(1, 7)]
+    of = trend(chain({"grad_norm": values}), "grad_norm")
+    assert onset(of).name == "fc6"
+    assert onset(of, backward=True).name == "fc11"
+
+
+def test_an_empty_profile_has_no_steps():
+    of = trend(EMPTY, "rms")
+    assert of.steps == ()
+    assert math.isnan(of.rate.estimate)
+    assert onset(of) is None

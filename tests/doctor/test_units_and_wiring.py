@@ -1,0 +1,45 @@
+import pytest
+from tests.doctor.synthetic import chain, found
+
+from leadline._core.profile import LayerProfile, Profile
+
+
+@pytest.mark.parametrize(
+    ("share", "severity"),
+    [(0.74, None), (0.75, None), (0.76, "warning"), (0.94, "warning"), (0.95, "error"), (1.0, "error")],
+)
+def test_dead_units_are_judged_by_their_share(share, severity):
+    findings = found(chain({"dead_fraction": [0.1, share, 0.2]}), "dead-units")
+    assert [(finding.layer, finding.severity) for finding in findings] == ([("fc1", severity)] if severity else [])
+    assert all(f"{share:.3g} of the units" in finding.message for finding in findings)
+
+
+def test_a_dead_layer_that_a_skip_leads_around_is_a_warning():
+    layer = LayerProfile(
+        name="block", kind="B", depth=0, residual=True, dead_layer="block.fc", metrics={"dead_fraction": 1.0}
+    )
+    (finding,) = found(Profile(layers=(layer,)), "dead-units")
+    assert finding.severity == "warning"
+    assert "1 of the units of block.fc" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("share", "severity"), [(0.49, None), (0.5, None), (0.51, "warning"), (0.89, "warning"), (0.9, "error")]
+)
+def test_saturation_is_judged_by_its_share(share, severity):
+    findings = found(chain({"saturated_fraction": [0.0, share, 0.0]}), "saturation")
+    assert [(finding.layer, finding.severity) for finding in findings] == ([("fc1", severity)] if severity else [])
+
+
+def test_a_saturated_stack_is_one_finding_that_counts_the_layers():
+    (finding,) = found(chain({"saturated_fraction": [0.2, 0.8, 0.9, 0.95]}), "saturation")
+    assert finding.layer == "fc1"
+    assert "0.8 of the activations are saturated, and so in 2 more layers" in finding.message
+
+
+def test_an_unused_module_is_named_without_the_modules_inside_it():
+    profile = chain({"rms": [1.0, 1.0]}, unused=("pooler", "pooler.dense", "fc1"))
+    findings = found(profile, "unused-layer")
+    assert [finding.layer for finding in findings] == ["pooler", "fc1"]
+    assert [finding.severity for finding in findings] == ["warning", "warning"]
+    assert "did not reach the loss" in findings[1].message
