@@ -9,7 +9,7 @@ non-negative, and keeps the leading dimensions. ``nan`` among them gives ``nan``
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 EPS = torch.finfo(torch.float64).eps
@@ -18,10 +18,10 @@ EPS = torch.finfo(torch.float64).eps
 def isometry_gap(eigenvalues: Float[Tensor, "*batch k"], *, n: int, d: int) -> Float[Tensor, "*batch"]:
     """Mean of ``r - 1 - log r`` over ``r = eigenvalues / mean``: log mean minus mean log, with no cancellation."""
     ratio = eigenvalues / eigenvalues.mean(-1, keepdim=True)
-    return torch.where(_deficient(eigenvalues, n=n, d=d), torch.inf, _minus_log1p(ratio).mean(-1))
+    return torch.where(_deficient(eigenvalues, n=n, d=d), torch.inf, _excess_over_log(ratio).mean(-1))
 
 
-def _minus_log1p(ratio: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+def _excess_over_log(ratio: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """``delta - log(1 + delta)`` for ``delta = ratio - 1``, to full relative precision also near ``delta = 0``."""
     delta = ratio - 1
     near = delta.abs() < 0.01
@@ -94,20 +94,18 @@ def _zero_where_empty(eigenvalues: Float[Tensor, "*batch k"], rank: Float[Tensor
     return torch.where(eigenvalues.amax(-1) == 0, 0.0, rank)
 
 
-def cosines_of(
-    gram: Float[Tensor, "*batch n n"], squares: Float[Tensor, "*batch n"]
-) -> tuple[Float[Tensor, "*batch n n"], Bool[Tensor, "*batch n n"]]:
-    """Cosines of the rows, and which of them count: pairs of different rows, neither of them zero."""
-    lengths = squares.sqrt()
-    present = lengths != 0
-    pairs = present.unsqueeze(-1) & present.unsqueeze(-2)
-    pairs = pairs & ~torch.eye(gram.shape[-1], dtype=torch.bool, device=gram.device)
-    return (gram / lengths.unsqueeze(-1) / lengths.unsqueeze(-2)).clamp(-1.0, 1.0), pairs
+def cosines(
+    gram: Float[Tensor, "*batch m n"], left: Float[Tensor, "*batch m"], right: Float[Tensor, "*batch n"]
+) -> Float[Tensor, "*batch m n"]:
+    """Inner products over lengths; a row of length zero has cosine zero with every other."""
+    left, right = torch.where(left == 0, 1.0, left), torch.where(right == 0, 1.0, right)
+    return (gram / left.unsqueeze(-1) / right.unsqueeze(-2)).clamp(-1.0, 1.0)
 
 
-def mean_over(pairs: Bool[Tensor, "*batch n n"], values: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch"]:
-    """Mean of ``values`` where ``pairs``; ``nan`` where there are none."""
-    return torch.where(pairs, values, 0.0).sum((-2, -1)) / pairs.sum((-2, -1))
+def ordered_pairs(lengths: Float[Tensor, "*batch n"]) -> Int[Tensor, "*batch"]:
+    """Number of ordered pairs of different rows, neither of length zero."""
+    present = (lengths != 0).sum(-1)
+    return present * (present - 1)
 
 
 def distinction(centred: Float[Tensor, "*batch"], total: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
@@ -152,10 +150,12 @@ def pairwise_metrics(
             nothing of it is left in the Gram matrix.
     """
     squares = gram.diagonal(dim1=-2, dim2=-1)
-    cosines, pairs = cosines_of(gram, squares)
+    lengths = squares.sqrt()
+    cosine, pairs = cosines(gram, lengths, lengths), ordered_pairs(lengths)
+    cosine.diagonal(dim1=-2, dim2=-1).zero_()
     return {
-        "mean_cosine": mean_over(pairs, cosines),
-        "mean_abs_cosine": mean_over(pairs, cosines.abs()),
-        "mean_square_cosine": mean_over(pairs, cosines.square()),
+        "mean_cosine": cosine.sum((-2, -1)) / pairs,
+        "mean_abs_cosine": cosine.abs().sum((-2, -1)) / pairs,
+        "mean_square_cosine": cosine.square().sum((-2, -1)) / pairs,
         "distinction": distinction(centred, squares.sum(-1)),
     }

@@ -17,7 +17,7 @@ def widen(x: Shaped[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
     wide = x.double()
     if not x.is_floating_point():
         return wide
-    peak = x.abs().amax((-2, -1), keepdim=True)
+    peak = x.detach().abs().amax((-2, -1), keepdim=True)
     if x.dtype == torch.float64:
         mantissa, _ = torch.frexp(peak)
         wide = wide / torch.where(mantissa == 0, 1.0, peak / (2 * mantissa))
@@ -26,8 +26,8 @@ def widen(x: Shaped[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
 
 
 def centre(x: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
-    """Rows minus their mean; twice, because the second pass removes the rounding of the first mean."""
-    x = x - x.mean(-2, keepdim=True)
+    """Rows minus their mean, by way of the first row: equal rows give exactly zero, close ones lose no digit."""
+    x = x - x[..., :1, :]
     return x - x.mean(-2, keepdim=True)
 
 
@@ -36,6 +36,12 @@ def squared_singular_values(x: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*b
     finite = ~x[..., :1, :1].isnan()
     sigma = torch.linalg.svdvals(x if finite.all() else torch.where(finite, x, 0.0))
     return torch.where(finite.squeeze(-1), sigma.square(), torch.nan)
+
+
+def spectrum(x: Shaped[Tensor, "*batch n d"], *, center: bool) -> Float[Tensor, "*batch k"]:
+    """Squared singular values of ``x``, or of its rows minus their mean, on a scale of their own."""
+    rows = widen(x)
+    return squared_singular_values(centre(rows) if center else rows)
 
 
 def gram_eigenvalues(x: Float[Tensor, "*batch n d"], gram: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch k"]:
