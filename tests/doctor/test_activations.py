@@ -12,7 +12,8 @@ DEPTH = 21
     [
         ("activation-growth", 0.09, None),
         ("activation-growth", 0.11, "warning"),
-        ("activation-growth", 0.21, "error"),
+        ("activation-growth", 0.17, "warning"),
+        ("activation-growth", 0.18, "error"),
         ("activation-decay", -0.09, None),
         ("activation-decay", -0.11, "warning"),
         ("activation-decay", -0.31, "error"),

