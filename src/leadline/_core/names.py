@@ -11,9 +11,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
     >>> nearest("activaton", ["depth", "activation"])
     'activation'
+    >>> nearest("linaer", ["Bilinear", "Linear"])
+    'Linear'
     """
-    found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.55)
-    return found[0] if found else None
+    spelled = {other.lower(): other for other in known}
+    found = difflib.get_close_matches(name.lower(), list(spelled), n=1, cutoff=0.55)
+    return spelled[found[0]] if found else None
 
 
 def check_choice(what: str, value: str, known: Iterable[str]) -> str:

@@ -24,6 +24,17 @@ class Batch:
     inputs: Inputs
     targets: Tensor | None = None
 
+    @property
+    def samples(self) -> Tensor:
+        """The inputs, where they are one tensor.
+
+        Raises:
+            UsageError: If they are a tuple or a mapping.
+        """
+        if not isinstance(self.inputs, Tensor):
+            raise UsageError(f"Samples are rows of one tensor; these inputs are a {type(self.inputs).__name__}.")
+        return self.inputs
+
     def take(self, size: int, *, seed: int) -> "Batch":
         """``size`` different samples in random order.
 
@@ -35,18 +46,16 @@ class Batch:
             The smaller batch, sharing no memory with this one.
 
         Raises:
-            UsageError: If ``size`` is below 1 or exceeds the samples there are.
+            UsageError: If ``size`` is below 1 or exceeds the samples there are, or the inputs are several tensors.
 
         Example:
             >>> small = Batch(inputs=torch.arange(10.0).reshape(10, 1)).take(4, seed=0)
             >>> len(set(small.inputs.flatten().tolist()))
             4
         """
-        if not isinstance(self.inputs, Tensor):
-            raise UsageError(f"Samples are taken of one tensor; these inputs are a {type(self.inputs).__name__}.")
-        available = len(self.inputs)
+        available = len(self.samples)
         if not 1 <= size <= available:
             raise UsageError(f"The batch must have 1 to {available} samples; got {size}.")
         chosen = torch.randperm(available, generator=torch.Generator().manual_seed(seed))[:size]
         targets = None if self.targets is None else self.targets[chosen]
-        return Batch(inputs=self.inputs[chosen], targets=targets)
+        return Batch(inputs=self.samples[chosen], targets=targets)

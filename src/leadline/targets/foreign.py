@@ -1,0 +1,127 @@
+"""Code that is not ours: imported from a file or module, run, and its errors told in one sentence."""
+
+import hashlib
+import importlib
+import importlib.util
+import random
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from leadline._core.errors import UsageError
+from leadline._core.names import nearest
+from leadline._core.randomness import seeded
+
+# Module that a file of the user's imported from its own folder -> that folder.
+_siblings: dict[str, Path] = {}
+
+
+@contextmanager
+def told(what: str, *, module: str = "") -> Iterator[None]:
+    """Whatever is raised inside becomes a ``UsageError``: what raised it, the error, and the line of ``module``.
+
+    >>> with told("build in net.py"):
+    ...     raise KeyError("depth")
+    Traceback (most recent call last):
+    leadline._core.errors.UsageError: build in net.py raised KeyError: 'depth'.
+    """
+    try:
+        yield
+    # Foreign code may raise anything, and a script without a main guard may call sys.exit.
+    except (Exception, SystemExit) as error:
+        said = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split()).rstrip(".")
+        raise UsageError(
+            f"{what} raised {type(error).__name__}{f': {said}' if said else ''}{_where(error, module)}."
+        ) from error
+
+
+def _where(error: BaseException, module: str) -> str:
+    """File and line, the last within ``module`` that the error passed through."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({Path(error.filename).name}, line {error.lineno})"
+    passed = [(f, line) for f, line in traceback.walk_tb(error.__traceback__) if f.f_globals["__name__"] == module]
+    return f" ({Path(passed[-1][0].f_code.co_filename).name}, line {passed[-1][1]})" if passed else ""
+
+
+@contextmanager
+def all_seeded(seed: int) -> Iterator[None]:
+    """The global generators of torch, NumPy and Python start from ``seed`` inside, and are put back afterwards."""
+    kept_numpy, kept_python = np.random.get_state(), random.getstate()
+    try:
+        np.random.seed(seed % 2**32)
+        random.seed(seed)
+        with seeded(seed):
+            yield
+    finally:
+        np.random.set_state(kept_numpy)
+        random.setstate(kept_python)
+
+
+@contextmanager
+def on_path(folder: Path) -> Iterator[None]:
+    """Modules in ``folder`` can be imported inside; one of the same name from another such folder is forgotten."""
+    for name in [name for name, home in _siblings.items() if home != folder and _holds(folder, name)]:
+        sys.modules.pop(name, None)
+        del _siblings[name]
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
+        _siblings.update({name: folder for name in set(sys.modules) - before if _holds(folder, name)})
+
+
+def _holds(folder: Path, module: str) -> bool:
+    top = folder / module.partition(".")[0]
+    return top.is_dir() or top.with_suffix(".py").is_file()
+
+
+def import_file(path: Path) -> ModuleType:
+    """The module in the file at ``path``, run anew under a name that no other module has.
+
+    Raises:
+        UsageError: If there is no such file (the nearest is offered), or running it raises.
+    """
+    if not path.is_file():
+        folder = path.parent
+        beside = [other.name for other in folder.glob("*.py")] if folder.is_dir() else []
+        guess = nearest(path.name, beside)
+        hint = f"; did you mean {str(path.with_name(guess))!r}?" if guess else "."
+        raise UsageError(f"No such file: {str(path)!r}{hint}")
+    path = path.resolve()
+    name = f"_leadline_target_{path.stem}_{hashlib.sha1(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses and pickle look a class up by the name of its module.
+    sys.modules[name] = module
+    try:
+        with on_path(path.parent), told(f"Importing {path.name}", module=name):
+            spec.loader.exec_module(module)
+    except UsageError:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def import_module(name: str) -> ModuleType | None:
+    """The module of that dotted name, looked for in the working folder too; ``None`` where there is none.
+
+    Raises:
+        UsageError: If importing it raises.
+    """
+    with on_path(Path.cwd()), told(f"Importing {name}", module=name):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+                return None
+            raise
