@@ -11,7 +11,9 @@ from leadline.doctor.registry import rules
 EMPTY = Profile(layers=())
 
 
-def chain(metrics: Mapping[str, Sequence[float]], **fields: Any) -> Profile:
+def chain(
+    metrics: Mapping[str, Sequence[float]], *, parts: tuple[str, ...] = ("Linear", "ReLU"), **fields: Any
+) -> Profile:
     """Linear layers ``fc0``, ``fc1``, …: layer i has the i-th value of every metric."""
     depth = len(next(iter(metrics.values())))
     layers = tuple(
@@ -23,7 +25,7 @@ def chain(metrics: Mapping[str, Sequence[float]], **fields: Any) -> Profile:
             shape=(32, 16),
             n=32,
             d=16,
-            parts=("Linear", "ReLU"),
+            parts=parts,
             metrics={name: values[i] for name, values in metrics.items()},
         )
         for i in range(depth)

@@ -81,10 +81,15 @@ def test_the_first_layer_with_the_same_output_for_every_sample_is_an_error():
     assert "0.5 of the squared length" in finding.message
 
 
-@pytest.mark.parametrize(("distinction", "count"), [(1e-13, 0), (5e-14, 1)])
-def test_an_output_is_constant_below_the_rounding_of_its_dtype(distinction, count):
-    profile = chain({"rms": [1.0] * 3, "distinction": [0.9, distinction, 0.5]})
-    assert len(found(profile, "constant-output")) == count
+@pytest.mark.parametrize(("distinction", "layer"), [(1e-13, "fc2"), (5e-14, "fc1")])
+def test_an_output_is_constant_below_the_rounding_of_its_dtype(distinction, layer):
+    profile = chain({"rms": [1.0] * 3, "distinction": [0.9, distinction, 1e-16]})
+    assert [finding.layer for finding in found(profile, "constant-output")] == [layer]
+
+
+def test_a_constant_branch_that_samples_find_a_way_around_is_no_cut():
+    profile = chain({"rms": [1.0] * 4, "distinction": [0.9, 1e-16, 0.9, 0.8]})
+    assert found(profile, "constant-output") == []
 
 
 def test_a_head_that_starts_at_zero_is_a_note():

@@ -7,9 +7,8 @@ from leadline._core.diagnosis import Prediction
 from leadline.doctor.depth import depth_limit
 
 
-def sounded(depth=31, **rates):
-    metrics = {name: geometric(depth, rate) for name, rate in rates.items()}
-    return chain(metrics)
+def sounded(depth=31, parts=("Linear", "ReLU"), **rates):
+    return chain({name: geometric(depth, rate) for name, rate in rates.items()}, parts=parts)
 
 
 def test_gradients_that_explode_end_the_depth_where_the_weights_gradients_spread_a_thousandfold():
@@ -46,8 +45,8 @@ def test_the_depth_is_without_limit_only_where_theory_and_measurement_say_so():
 
 
 def test_growth_where_theory_gives_none_is_that_of_the_finite_batch():
-    still = (Prediction(metric="grad_norm", rate=0.0, statement=""),)
-    limit = depth_limit(sounded(weight_grad_norm=-0.01, grad_norm=-0.01), still)
+    profile = sounded(parts=("Linear", "BatchNorm1d"), weight_grad_norm=-0.01, grad_norm=-0.01)
+    limit = depth_limit(profile, ())
     assert limit.estimate == pytest.approx(300, rel=0.05)
     assert limit.mechanism == "weight gradients spread beyond 10³ (finite-batch growth)"
 

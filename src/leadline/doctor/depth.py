@@ -3,40 +3,70 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 from leadline._core.diagnosis import DepthLimit, Prediction
 from leadline._core.profile import Profile
-from leadline._core.rates import Rate
+from leadline._core.rates import Rate, rate
+from leadline.doctor.design import Design, recognise
 from leadline.doctor.ranges import dtype_range
 from leadline.doctor.trends import log10, trend
+from leadline.theory import batch_norm_gradient_rate
 
-# Weight gradients that spread further than this over the layers leave plain descent no common rate.
+# Decades over which weight gradients may spread before plain descent has no common rate for all layers.
 SPREAD = 3.0
 # Share of the squared length that tells samples apart: below it, a relative difference of 1e-3, they are lost.
-DISTINCTION = -6.0
+DISTINCTION = 1e-6
 # Rates that theory calls zero: below one decade in 10,000 layers.
 ZERO = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
-class _End:
-    """A quantity that may move by ``room`` decades, its rate, and whether theory says that it does not move at all."""
+class End:
+    """A way for depth to end: a quantity that may move by ``room`` decades, and how fast it moves.
+
+    Attributes:
+        mechanism: What gives out, in a phrase.
+        room: Decades left at the first block.
+        rate: Decades a block towards that end.
+        still: Whether theory gives rate 0.
+        resolution: Rates below it, a rounding error a block, are not told from 0.
+    """
 
     mechanism: str
     room: float
     rate: Rate
     still: bool = False
+    resolution: float = 0.0
 
-    def depth(self, rate: float) -> float:
-        return self.room / rate if rate > 0 else math.inf
+    @property
+    def estimate(self) -> float:
+        """Blocks at the measured rate; ``inf`` where it leads elsewhere, or where theory and measurement say 0."""
+        contains = self.rate.low <= self.resolution and self.rate.high >= -self.resolution
+        if (self.still and contains) or self.rate.estimate < -self.resolution:
+            return math.inf
+        return self._blocks(max(self.rate.estimate, self.resolution))
+
+    @property
+    def low(self) -> float:
+        """Blocks at the fastest rate of the interval."""
+        return self._blocks(self.rate.high)
+
+    @property
+    def high(self) -> float:
+        """Blocks at the slowest rate of the interval."""
+        return self._blocks(self.rate.low if self.rate.low > self.resolution else 0.0)
+
+    def _blocks(self, rate: float) -> float:
+        return max(self.room, 0.0) / rate if rate > 0 else math.inf
 
 
 def depth_limit(profile: Profile, predictions: tuple[Prediction, ...]) -> DepthLimit:
     """The repeats after which the first of these happens, at the rates measured along the chain.
 
     The gradient or the signal leaves the range of the dtype; weight gradients spread beyond 10³, so that plain descent
-    has no common rate; samples are no longer told apart (distinction below 1e-6); or, where theory gives rate 0 for
-    large batches, the growth that finite batches add reaches one of these.
+    has no common rate; or samples are no longer told apart (distinction below 1e-6). Where theory gives rate 0 for
+    large batches, what is left is the growth that finite batches add, and the mechanism says so.
 
     Args:
         profile: What was measured.
@@ -45,71 +75,68 @@ def depth_limit(profile: Profile, predictions: tuple[Prediction, ...]) -> DepthL
     Returns:
         The estimate with the interval that the rate's own 95 % interval gives. ``inf`` only where theory gives
         rate 0 and the measured interval contains 0; elsewhere a rate whose interval contains 0 has an open upper end.
-        ``nan`` where fewer than three links were measured.
+        ``nan`` where fewer than two steps were measured.
     """
-    ends = [end for end in _ends(profile, predictions) if end.rate.increments >= 2]
+    design = recognise(profile)
+    expected = {prediction.metric: prediction.rate for prediction in predictions}
+    ends = [*_backward(profile, design, expected), *_forward(profile, expected)]
+    ends = [end for end in ends if end.rate.increments >= 2]
     if not ends:
         return DepthLimit(estimate=math.nan, low=math.nan, high=math.nan, mechanism="too few repeated layers to tell")
-    estimates = [_estimate(end) for end in ends]
-    first = min(range(len(ends)), key=lambda i: estimates[i])
-    if math.isinf(estimates[first]):
-        return DepthLimit(estimate=math.inf, low=_low(ends), high=math.inf, mechanism="nothing that the rates show")
+    first = min(ends, key=lambda end: end.estimate)
     return DepthLimit(
-        estimate=estimates[first],
-        low=_low(ends),
-        high=min(end.depth(end.rate.low) for end in ends),
-        mechanism=ends[first].mechanism,
+        estimate=first.estimate,
+        low=min(end.low for end in ends),
+        high=min(end.high for end in ends),
+        mechanism=first.mechanism if math.isfinite(first.estimate) else "nothing that the rates show",
     )
 
 
-def _low(ends: list[_End]) -> float:
-    return min(end.depth(end.rate.high) for end in ends)
-
-
-def _estimate(end: _End) -> float:
-    """``inf`` only where theory says so and the measurement agrees; otherwise at the rate, or at its upper end."""
-    contains = not end.rate.excludes(0.0)
-    if end.still and contains:
-        return math.inf
-    if end.rate.estimate > 0:
-        return end.depth(end.rate.estimate)
-    return end.depth(end.rate.high)
-
-
-def _ends(profile: Profile, predictions: tuple[Prediction, ...]) -> Iterator[_End]:
-    expected = {prediction.metric: prediction.rate for prediction in predictions}
-    still = abs(expected.get("grad_norm", math.nan)) < ZERO
-    gradient = trend(profile, "grad_norm").rate
+def _backward(profile: Profile, design: Design | None, expected: dict[str, float]) -> Iterator[End]:
     bounds = dtype_range(profile.dtype)
-    cause = " (finite-batch growth)" if still and gradient.excludes(0.0) else ""
-    start = max((log10(layer.grad_max_abs) for layer in profile.chain[-1:]), default=math.nan)
-    towards_input = _turned(gradient)
+    exact = {"still": abs(expected.get("grad_norm", math.nan)) < ZERO, "resolution": bounds.eps / math.log(10)}
+    cause = " (finite-batch growth)" if design is not None and _only_finite_batches_grow(design) else ""
+    gradient, start = trend(profile, "grad_norm").rate, log10(profile.chain[-1].grad_max_abs) if profile.chain else 0.0
     if math.isfinite(start):
         room = math.log10(bounds.largest) - start
-        yield _End(mechanism=f"gradients leave {profile.dtype}{cause}", room=room, rate=towards_input, still=still)
+        yield End(mechanism=f"gradients leave {profile.dtype}{cause}", room=room, rate=_turned(gradient), **exact)
         room = start - math.log10(bounds.smallest_normal)
-        yield _End(mechanism=f"gradients fall below {profile.dtype}", room=room, rate=gradient, still=still)
+        yield End(mechanism=f"gradients fall below {profile.dtype}", room=room, rate=gradient, **exact)
     spread = trend(profile, "weight_grad_norm").rate
-    for rate in (spread, _turned(spread)):
-        yield _End(mechanism=f"weight gradients spread beyond 10³{cause}", room=SPREAD, rate=rate, still=still)
-    yield from _forward(profile, expected)
+    for towards in (spread, _turned(spread)):
+        yield End(mechanism=f"weight gradients spread beyond 10³{cause}", room=SPREAD, rate=towards, **exact)
 
 
-def _forward(profile: Profile, expected: dict[str, float]) -> Iterator[_End]:
-    chain = profile.chain
-    bounds = dtype_range(profile.dtype)
-    signal = trend(profile, "rms").rate
-    still = abs(expected.get("rms", math.nan)) < ZERO
-    start = log10(chain[0].max_abs) if chain else math.nan
+def _only_finite_batches_grow(design: Design) -> bool:
+    return design.norm == "batch" and not design.residual and batch_norm_gradient_rate(design.activation) < ZERO
+
+
+def _forward(profile: Profile, expected: dict[str, float]) -> Iterator[End]:
+    if not profile.chain:
+        return
+    bounds, first = dtype_range(profile.dtype), profile.chain[0]
+    exact = {"still": abs(expected.get("rms", math.nan)) < ZERO, "resolution": bounds.eps / math.log(10)}
+    signal, start = trend(profile, "rms").rate, log10(first.max_abs)
     if math.isfinite(start):
         room = math.log10(bounds.largest) - start
-        yield _End(mechanism=f"activations leave {profile.dtype}", room=room, rate=signal, still=still)
+        yield End(mechanism=f"activations leave {profile.dtype}", room=room, rate=signal, **exact)
         room = start - math.log10(bounds.smallest_normal)
-        yield _End(mechanism=f"activations fall below {profile.dtype}", room=room, rate=_turned(signal), still=still)
-    apart = log10(chain[0].distinction) if chain else math.nan
+        yield End(mechanism=f"activations fall below {profile.dtype}", room=room, rate=_turned(signal), **exact)
+    apart = log10(first.distinction)
     if math.isfinite(apart):
-        rate = _turned(trend(profile, "distinction").rate)
-        yield _End(mechanism="samples are no longer told apart", room=max(apart - DISTINCTION, 0.0), rate=rate)
+        lost = _turned(_late_rate(profile, "distinction", floor=bounds.eps**2))
+        still = abs(expected.get("distinction", math.nan)) < ZERO
+        room = apart - math.log10(DISTINCTION)
+        yield End(mechanism="samples are no longer told apart", room=room, rate=lost, still=still)
+
+
+def _late_rate(profile: Profile, metric: str, *, floor: float) -> Rate:
+    """The rate over the second half of the chain: samples come nearer fast at first, and by a power law later."""
+    of = trend(profile, metric, apart=2.0, floor=floor)
+    late = [step for step in of.steps[len(of.steps) // 2 :] if step not in of.apart]
+    if len(late) < 3 or profile.draws:
+        return of.rate
+    return rate([0.0, *accumulate(step.decades for step in late)])
 
 
 def _turned(rate: Rate) -> Rate:

@@ -43,15 +43,14 @@ def _plain(profile: Profile, design: Design) -> Iterator[Prediction]:
     sigma = math.exp(fmean(math.log(std) for std in stds))
     kept = gain(design.activation)
     about = f"{design} with weights of gain {sigma:.3g} (the gain that keeps the signal is {kept:.3g})"
+    if design.activation == "identity" and design.width:
+        about += f", {log_norm_drift(design.width) / _NATS:+.2g} besides if they are Gaussian"
     steps = [
         plain_rates(design.activation, q, weight_std=std, bias_std=design.bias_std)
         for q, std in zip(variances, design.weight_std[1:], strict=False)
         if q > 0 and std > 0
     ]
     signal, gradient = fmean(s.signal for s in steps) / _NATS, fmean(s.gradient for s in steps) / _NATS
-    if design.activation == "identity":
-        drift = log_norm_drift(design.width) / _NATS
-        signal, gradient = signal + drift, gradient + drift
     if not (math.isfinite(signal) and math.isfinite(gradient)):
         return
     yield Prediction(
@@ -148,7 +147,7 @@ def _residual(profile: Profile, design: Design) -> Iterator[Prediction]:
         statement=f"{about}: the stream grows by {rate:.3g} decades a block.",
         source=Source(key="zhang2019", locator="section 2"),
     )
-    if design.norm == "none" and design.activation in HOMOGENEOUS:
+    if rate == 0 or (design.norm == "none" and design.activation in HOMOGENEOUS):
         yield Prediction(
             metric="grad_norm",
             rate=-rate,
