@@ -1,4 +1,10 @@
-"""Numbers of representations, of gradients, and of models. A representation is ``(n, d)``: rows are samples."""
+"""Numbers of representations, of gradients, and of models, in pure torch.
+
+A representation is ``(n, d)``: rows are samples. Leading axes are batches, so that all layers of one shape are one
+call. Numbers of representations are computed in float64 and returned in the dtype of the representation; bad numbers
+give ``nan`` or ``inf``, wrong calls raise ``UsageError``; nothing handed in is changed. Except for the counts they can
+be differentiated.
+"""
 
 from leadline.metrics.contributions import (
     cancellation as cancellation,

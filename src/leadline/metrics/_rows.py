@@ -1,5 +1,7 @@
 """What a representation is: a real matrix whose rows are samples, or a batch of them."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
@@ -10,7 +12,7 @@ from leadline._core.errors import UsageError
 Rows = Shaped[Tensor, "*batch n d"] | Tensor
 
 
-def check_rows(x: Rows, *, name: str = "x") -> None:
+def check_rows(x: Any, *, name: str = "x") -> None:
     """Refuse what has no rows of features.
 
     Raises:

@@ -9,20 +9,28 @@ GRAM_CONDITION = 1e8
 
 
 def widen(x: Shaped[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
-    """``x`` in float64, matrix by matrix; one with nan or inf becomes all nan.
+    """``x`` in float64 on a scale of its own, matrix by matrix; one with nan or inf becomes all nan."""
+    return scaled(x)[0]
 
-    Float64 input is divided by a power of two, so that no square under- or overflows and no digit is lost.
-    Narrower dtypes cannot: their squares fit.
+
+def scaled(x: Shaped[Tensor, "*batch n d"]) -> tuple[Float[Tensor, "*batch n d"], Float[Tensor, "*batch 1 1"]]:
+    """``x`` widened, and the scale that was divided out.
+
+    Float64 input is divided by a power of two, so that no square under- or overflows and no digit is lost. Narrower
+    dtypes keep their scale: their squares fit.
     """
     wide = x.double()
+    one = wide.new_ones((*x.shape[:-2], 1, 1))
     if not x.is_floating_point():
-        return wide
+        return wide, one
     peak = x.detach().abs().amax((-2, -1), keepdim=True)
+    scale = one
     if x.dtype == torch.float64:
         mantissa, _ = torch.frexp(peak)
-        wide = wide / torch.where(mantissa == 0, 1.0, peak / (2 * mantissa))
+        scale = torch.where(mantissa == 0, one, peak / (2 * mantissa))
+        wide = wide / scale
     finite = peak.isfinite()
-    return wide if finite.all() else torch.where(finite, wide, torch.nan)
+    return wide if finite.all() else torch.where(finite, wide, torch.nan), scale
 
 
 def centre(x: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:

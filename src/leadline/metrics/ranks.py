@@ -134,7 +134,7 @@ def numerical_rank(x: Rows, *, center: bool = False) -> Float[Tensor, "*batch"]:
 
 
 def soft_rank(
-    x: Rows, *, tau: float = 0.5, relative_to: Literal["features", "support"] = "features", center: bool = False
+    x: Rows, tau: float = 0.5, relative_to: Literal["features", "support"] | str = "features", *, center: bool = False
 ) -> Float[Tensor, "*batch"]:
     r"""Number of eigenvalues at or above a share of their mean.
 

@@ -1,5 +1,7 @@
 """The spectra of all weights of a model."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -7,7 +9,7 @@ from torch import Tensor, nn
 from leadline._core.errors import UsageError
 from leadline._core.weights import WeightSpectrum
 from leadline.metrics._formulas import spectral_metrics
-from leadline.metrics._spectrum import gram_eigenvalues, widen
+from leadline.metrics._spectrum import gram_eigenvalues, scaled
 
 # Rows of the Gram matrix at a time: small enough to skip most of the upper triangle, large enough for a fast product.
 _BLOCK = 128
@@ -56,18 +58,16 @@ def weight_spectra(model: nn.Module) -> dict[str, WeightSpectrum]:
 def _spectrum(parameter: Tensor) -> WeightSpectrum:
     matrix = parameter.flatten(1)
     n, d = matrix.shape
-    wide = widen(matrix if n <= d else matrix.mT)
+    wide, scale = scaled(matrix if n <= d else matrix.mT)
     eigenvalues = gram_eigenvalues(wide, _lower_gram(wide)).sort(descending=True).values
     metrics = spectral_metrics(eigenvalues, n=n, d=d, eps=torch.finfo(parameter.dtype).eps)
-    norm = torch.linalg.vector_norm(matrix, dtype=torch.float64)
-    shares = eigenvalues / eigenvalues.sum()
-    sigma = torch.where(norm == 0, 0.0, norm * shares.sqrt()).tolist()
+    sigma = (eigenvalues.sqrt() * scale.squeeze()).tolist()
     values = {name: value.item() for name, value in metrics.items() if name != "soft_rank"}
     return WeightSpectrum(
         shape=tuple(parameter.shape),
         rows=n,
         columns=d,
-        frobenius_norm=norm.item(),
+        frobenius_norm=math.hypot(*sigma),
         sigma_max=sigma[0],
         sigma_min=sigma[-1],
         singular_values=tuple(sigma),
