@@ -67,7 +67,8 @@ def test_a_model_from_a_function_says_what_it_takes(tmp_path):
     (tmp_path / "net.py").write_text(
         "from transformers import GPT2Config, GPT2Model\n"
         "def build():\n"
-        "    return GPT2Model(GPT2Config(n_layer=1, n_embd=8, n_head=2, vocab_size=9, bos_token_id=0, eos_token_id=0))\n"
+        "    config = GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=9, bos_token_id=0, eos_token_id=0)\n"
+        "    return GPT2Model(config)\n"
     )
     made = load(f"{tmp_path}/net.py:build", batch=2)
     assert made.inputs["input_ids"].shape == (2, 64)

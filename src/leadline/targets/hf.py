@@ -37,9 +37,11 @@ def plan(name: str, options: Mapping[str, Any], wanted: Wanted) -> Plan:
 
     Raises:
         UsageError: If there is no such type, the config has no such value, or the model would not fit in memory.
-        MissingExtraError: If `transformers` is not installed.
+        MissingExtraError: If `transformers` is not installed or cannot be imported.
     """
     transformers = require("transformers", extra="hf")
+    # Its names load at their first use, and would hide there what keeps them from loading.
+    require("transformers.modeling_utils", extra="hf")
     if name not in transformers.CONFIG_MAPPING:
         guess = nearest(name, list(transformers.CONFIG_MAPPING.keys()))
         hint = f"; did you mean 'hf:{guess}'?" if guess else ", e.g. hf:gpt2, hf:bert, hf:t5, hf:vit."

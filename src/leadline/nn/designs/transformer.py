@@ -1,5 +1,7 @@
 """A small ViT and a small GPT out of the configs of `transformers`, with random weights."""
 
+from types import ModuleType
+
 from torch import nn
 
 from leadline._core.extras import require
@@ -37,7 +39,7 @@ def vit(
 
     Raises:
         UsageError: If a size is below 1 or does not divide.
-        MissingExtraError: If `transformers` is not installed.
+        MissingExtraError: If `transformers` is not installed or cannot be imported.
 
     Source:
         Dosovitskiy et al. 2021 (arXiv:2010.11929).
@@ -51,8 +53,8 @@ def vit(
     check_divides("heads", heads, "width", width)
     check_divides("patch", patch, "size", size)
     check_share(dropout=dropout)
-    transformers = require("transformers", extra="hf")
-    config = transformers.ViTConfig(
+    library = _modeling("vit")
+    config = library.ViTConfig(
         num_channels=in_channels,
         image_size=size,
         patch_size=patch,
@@ -65,7 +67,7 @@ def vit(
         attention_probs_dropout_prob=dropout,
     )
     with seeded(seed):
-        return transformers.ViTForImageClassification(config)
+        return library.ViTForImageClassification(config)
 
 
 def gpt(
@@ -94,7 +96,7 @@ def gpt(
 
     Raises:
         UsageError: If a size is below 1 or does not divide.
-        MissingExtraError: If `transformers` is not installed.
+        MissingExtraError: If `transformers` is not installed or cannot be imported.
 
     Source:
         Radford et al. 2019, "Language models are unsupervised multitask learners", GPT-2.
@@ -107,8 +109,8 @@ def gpt(
     check_at_least(1, vocabulary=vocabulary, context=context, depth=depth)
     check_divides("heads", heads, "width", width)
     check_share(dropout=dropout)
-    transformers = require("transformers", extra="hf")
-    config = transformers.GPT2Config(
+    library = _modeling("gpt2")
+    config = library.GPT2Config(
         vocab_size=vocabulary,
         n_positions=context,
         n_layer=depth,
@@ -121,4 +123,10 @@ def gpt(
         eos_token_id=0,
     )
     with seeded(seed):
-        return transformers.GPT2LMHeadModel(config)
+        return library.GPT2LMHeadModel(config)
+
+
+def _modeling(family: str) -> ModuleType:
+    """The library's module for a family of models, its config included; what keeps it from loading is told."""
+    require("transformers", extra="hf")
+    return require(f"transformers.models.{family}.modeling_{family}", extra="hf")
