@@ -58,24 +58,35 @@ def test_the_report_is_written_and_named(tmp_path: Path, capsys: pytest.CaptureF
     assert "report.html" in capsys.readouterr().out
 
 
-def test_the_same_seed_gives_the_same_data(capsys: pytest.CaptureFixture[str]):
-    call = ["check", "mlp:depth=3,width=16", "--seed", "7", "--batch", "16", "--json", "-"]
-    first, second = (main(call) is not None and capsys.readouterr().out for _ in range(2))
-    assert first == second
+def measured(capsys: pytest.CaptureFixture[str], *arguments: str):
+    main(["check", "mlp:depth=3,width=16", "--batch", "16", "--json", "-", *arguments])
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_same_seed_gives_the_same_numbers(capsys: pytest.CaptureFixture[str]):
+    assert measured(capsys, "--seed", "7") == measured(capsys, "--seed", "7")
 
 
 def test_another_seed_gives_other_weights(capsys: pytest.CaptureFixture[str]):
-    norms = []
-    for seed in ("0", "1"):
-        main(["check", "mlp:depth=3,width=16", "--batch", "16", "--seed", seed, "--json", "-"])
-        norms.append(json.loads(capsys.readouterr().out)["profile"]["layers"][0]["metrics"]["weight_norm"])
-    assert not math.isclose(*norms, rel_tol=1e-6)
+    first, second = (measured(capsys, "--seed", s)["profile"]["layers"][0]["metrics"]["weight_norm"] for s in "01")
+    assert not math.isclose(first, second, rel_tol=1e-6)
 
 
 def test_draws_put_the_interval_over_draws(capsys: pytest.CaptureFixture[str]):
-    main(["check", "mlp:depth=3,width=16", "--batch", "16", "--draws", "3", "--json", "-"])
-    profile = json.loads(capsys.readouterr().out)["profile"]
+    profile = measured(capsys, "--draws", "3")["profile"]
     assert (len(profile["draws"]), profile["draws_over"]) == (2, "draws")
+
+
+def test_weights_are_shown_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    main(["check", f"{MODELS}:healthy", "--weights", "--json", str(tmp_path / "out.json")])
+    assert "16×8" in capsys.readouterr().out
+    weights = json.loads((tmp_path / "out.json").read_text())["weights"]
+    assert {name: spectrum["numerical_rank"] for name, spectrum in weights.items()} == {"0.weight": 8, "2.weight": 3}
+
+
+def test_widths_add_the_coordinate_check_and_its_verdict(capsys: pytest.CaptureFixture[str]):
+    main(["check", "mlp:depth=2", "--batch", "16", "--widths", "16,64,256"])
+    assert "Coordinates: grows with width." in capsys.readouterr().out
 
 
 WRONG = {
@@ -100,6 +111,8 @@ WRONG = {
     "unknown device": (["mlp", "--device", "cudda"], "cudda"),
     "unknown layer": (["mlp:depth=2", "--layers", "blcks.*"], "blcks"),
     "shape that is none": ([f"{MODELS}:healthy", "--input-shape", "3x32"], "3,32,32"),
+    "widths that are none": (["mlp", "--widths", "64,wide"], "64,wide"),
+    "widths and depths": (["mlp", "--widths", "8,16", "--depths", "2,4"], "both"),
     "unknown option": (["mlp", "--bacth", "3"], "--batch"),
     "no target": ([], "TARGET"),
     "folder that does not exist": (["mlp", "--html", "nowhere/report.html"], "nowhere"),

@@ -1,6 +1,7 @@
 """The commands together, and what each of them owes its caller: an exit status and, where it fails, one sentence."""
 
 import sys
+import textwrap
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,18 +29,20 @@ app = typer.Typer(
 app.command()(check)
 
 
-@app.callback(invoke_without_command=True)
-def root(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
-) -> None:
-    """The call without a command: the version, or how to call."""
-    if version:
+def _show_version(asked: bool) -> bool:
+    if asked:
         typer.echo(f"leadline {__version__}")
         raise typer.Exit(HEALTHY)
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), nl=False)
-        raise typer.Exit(WRONG_CALL)
+    return asked
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What stands before a command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        status = typer.main.get_command(app)(arguments, prog_name="leadline", standalone_mode=False)
+        status = typer.main.get_command(app)(arguments or ["--help"], prog_name="leadline", standalone_mode=False)
+        if not arguments:
+            return WRONG_CALL
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except Exception as error:  # The last line of defence: whatever happens, the caller gets a sentence and a status.
@@ -75,8 +80,8 @@ def _explained(error: Exception) -> tuple[int, str]:
     if isinstance(error, (UsageError, MissingExtraError, AssumptionError)):
         return WRONG_CALL, str(error)
     place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(place.filename).name}:{place.lineno}"
+    what = f"{type(error).__name__}: {textwrap.shorten(str(error), 200)} ({Path(place.filename).name}:{place.lineno})"
     return BUG, (
-        f"leadline failed, which is a bug of leadline: {type(error).__name__}: {error} ({where}). "
+        f"leadline failed, which is a bug of leadline: {what}. "
         "Please report it with what --traceback adds to this call shows."
     )

@@ -1,142 +1,144 @@
 """`leadline check TARGET`: load, measure, explain, show."""
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from leadline._core.errors import UsageError
+from leadline._core.names import check_choice
 from leadline._core.records import check_destination, encode, to_json, write_json
+from leadline.cli import options
 from leadline.cli.console import show, write
 from leadline.cli.progress import progress
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from leadline._core.diagnosis import Diagnosis
+    from leadline._core.profile import Profile
+    from leadline._core.weights import WeightSpectrum
+    from leadline.doctor.coordinates import CoordinateCheck
+    from leadline.targets import Target
 
 SCHEMA = 1
-_MODEL, _MEASURE, _OUTPUT = "Model and data", "Measurement", "Output"
+_STDOUT = Path("-")
 
 
 def check(
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="TARGET",
-            help="A design with options (mlp:depth=100,activation=relu,norm=batch  resnet110:norm=none), timm:NAME, "
-            "hf:NAME, or a factory of yours (file.py:build, package.module:build).",
-        ),
-    ],
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="digits|gaussian", help="The batch: real digits, or random.", rich_help_panel=_MODEL),
-    ] = None,
-    batch: Annotated[int | None, typer.Option(metavar="N", help="Samples in it.", rich_help_panel=_MODEL)] = None,
-    input_shape: Annotated[
-        str | None, typer.Option(metavar="C,H,W", help="Shape of one sample, e.g. 3,32,32.", rich_help_panel=_MODEL)
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of weights and data.", rich_help_panel=_MODEL)] = 0,
-    device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, …", rich_help_panel=_MODEL)
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option(metavar="NAME", help="float32, bfloat16, …", rich_help_panel=_MODEL)
-    ] = None,
-    layers: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="blocks|leaves|PATTERN",
-            help="Repeated units, single modules, or names such as 'layer1.*' (may be given again).",
-            rich_help_panel=_MEASURE,
-        ),
-    ] = None,
-    effort: Annotated[
-        str, typer.Option(metavar="standard|full", help="full adds passes for intervals.", rich_help_panel=_MEASURE)
-    ] = "standard",
-    draws: Annotated[
-        int,
-        typer.Option(
-            min=1, metavar="N", help="Draws of the weights that intervals are over.", rich_help_panel=_MEASURE
-        ),
-    ] = 1,
-    json: Annotated[
-        Path | None,
-        typer.Option("--json", metavar="PATH", help="Write everything as data; - for stdout.", rich_help_panel=_OUTPUT),
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Write the report.", rich_help_panel=_OUTPUT)
-    ] = None,
-    traceback: Annotated[
-        bool, typer.Option("--traceback", help="Show where an error arose.", rich_help_panel=_OUTPUT)
-    ] = False,
+    target: options.Target,
+    data: options.Data = None,
+    batch: options.Batch = None,
+    input_shape: options.InputShape = None,
+    seed: options.Seed = 0,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    layers: options.Layers = None,
+    effort: options.Effort = "standard",
+    draws: options.Draws = 1,
+    weights: options.Weights = False,
+    widths: options.Widths = None,
+    depths: options.Depths = None,
+    json: options.Json = None,
+    html: options.Html = None,
+    traceback: options.Traceback = False,
 ) -> None:
     """Measure a model on one batch; say what is wrong, where, and what theory expected.
 
     Exit status 1 where training will fail (an error-level finding), 0 otherwise.
     """
-    shape = _shape(input_shape) if input_shape else None
+    check_choice("--effort", effort, ("standard", "full"))
+    if widths and depths:
+        raise UsageError("A coordinate check goes over --widths or over --depths; got both.")
+    shape = options.numbers(input_shape, option="--input-shape", example="3,32,32")
+    sizes = {
+        "widths": options.numbers(widths, option="--widths", example="64,128,256"),
+        "depths": options.numbers(depths, option="--depths", example="4,8,16"),
+    }
     for path in (json, html):
-        if path and str(path) != "-":
+        if path and path != _STDOUT:
             check_destination(path)
+    given = {"data": data, "batch": batch, "input_shape": shape, "device": device, "dtype": dtype}
     with progress() as step:
         step("Loading torch")
         import leadline
         from leadline.targets import load
 
         step(f"Building {target}")
-        given = {"data": data, "batch": batch, "input_shape": shape, "device": device, "dtype": dtype}
         loaded = load(target, seed=seed, **{name: value for name, value in given.items() if value is not None})
         step(f"Measuring {target}")
-        profile = leadline.profile(
-            loaded.model if draws == 1 else loaded.build,
-            loaded.inputs,
-            loaded.targets,
-            loss=loaded.loss,
-            layers=_layers(layers),
-            effort=cast(Any, effort),
-            draws=draws,
-            seed=seed,
-        )
+        chosen = layers[0] if layers and len(layers) == 1 else layers or "blocks"
+        profile = _profile(loaded, layers=chosen, effort=effort, draws=draws, seed=seed)
         step("Explaining")
         diagnosis = leadline.diagnose(profile)
+        step("Spectra of the weights")
+        spectra = leadline.metrics.weight_spectra(loaded.model) if weights else None
+        step("Coordinate check")
+        coordinates = _coordinates(loaded, **sizes) if any(sizes.values()) else None
         step("Writing")
         if html:
             leadline.report(diagnosis, html)
-        if json and str(json) != "-":
-            write_json(document(diagnosis), json)
-    if str(json) == "-":
-        write(to_json(document(diagnosis)), sys.stdout)
+        found = document(diagnosis, weights=spectra, coordinates=coordinates)
+        if json and json != _STDOUT:
+            write_json(found, json)
+    if json == _STDOUT:
+        write(to_json(found))
     else:
-        from leadline.reporting.terminal import summary
-
-        show(lambda width: summary(diagnosis, width=width, title=loaded.description))
+        written = [path for path in (json, html) if path]
+        show(lambda width: _summary(diagnosis, loaded, spectra, coordinates, written, width=width))
     raise typer.Exit(0 if diagnosis.healthy else 1)
 
 
-def document(diagnosis: "Diagnosis") -> dict[str, Any]:
-    """What ``--json`` writes: the schema, the profile, and the diagnosis without its profile."""
+def document(diagnosis: "Diagnosis", **more: Any) -> dict[str, Any]:
+    """What ``--json`` writes: the schema, the profile, the diagnosis, and what else was asked for."""
     data = encode(diagnosis)
-    return {"schema": SCHEMA, "profile": data.pop("profile"), "diagnosis": data}
+    found = {"schema": SCHEMA, "profile": data.pop("profile"), "diagnosis": data}
+    return found | {name: record for name, record in more.items() if record is not None}
 
 
-def _layers(names: Sequence[str] | None) -> str | Sequence[str]:
-    """One word as itself, several as patterns."""
-    if not names:
-        return "blocks"
-    return names[0] if len(names) == 1 else names
+def _profile(loaded: "Target", *, draws: int, seed: int, **how: Any) -> "Profile":
+    """The profile of the one model, or of as many draws of its weights as are asked for."""
+    import leadline
+
+    seeds = iter(range(seed, seed + draws))
+    model = loaded.model if draws == 1 else lambda: loaded.build(next(seeds))
+    return leadline.profile(model, loaded.inputs, loaded.targets, loss=loaded.loss, draws=draws, seed=seed, **how)
 
 
-def _shape(text: str) -> tuple[int, ...]:
-    """`3,32,32` as a shape.
+def _coordinates(
+    loaded: "Target", *, widths: tuple[int, ...] | None, depths: tuple[int, ...] | None
+) -> "CoordinateCheck":
+    from leadline.doctor.coordinates import coordinate_check
 
-    >>> _shape("3,32,32")
-    (3, 32, 32)
-    """
-    try:
-        shape = tuple(int(axis) for axis in text.split(","))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 1:
-        raise UsageError(f"--input-shape is the shape of one sample, such as 3,32,32 or 784; got {text!r}.")
-    return shape
+    option = "width" if widths else "depth"
+    return coordinate_check(
+        lambda size, seed: loaded.build(seed, **{option: size}),
+        loaded.inputs,
+        loaded.targets,
+        widths=widths,
+        depths=depths,
+        loss=loaded.loss,
+    )
+
+
+def _summary(
+    diagnosis: "Diagnosis",
+    loaded: "Target",
+    spectra: "Mapping[str, WeightSpectrum] | None",
+    coordinates: "CoordinateCheck | None",
+    written: "Sequence[Path]",
+    *,
+    width: int,
+) -> "RenderableType":
+    from rich.console import Group
+    from rich.text import Text
+
+    from leadline.reporting.terminal import summary
+    from leadline.reporting.terminal_coordinates import coordinate_table
+    from leadline.reporting.terminal_weights import weight_table
+
+    also = [weight_table(spectra, width=width)] if spectra else []
+    also += [coordinate_table(coordinates, width=width)] if coordinates else []
+    files = [Text(f"Written: {path}", style="dim") for path in written]
+    return Group(summary(diagnosis, width=width, title=loaded.description, also=also), *files)

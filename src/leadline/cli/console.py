@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ def show(build: "Callable[[int], RenderableType]") -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(build(console.width))
-    write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()), sys.stdout)
+    write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
 
 
 def say(sentence: str, *, kind: str = "error") -> None:
@@ -31,11 +31,12 @@ def say(sentence: str, *, kind: str = "error") -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with console.capture() as capture:
         console.print(Text.assemble((f"{kind}: ", "bold red"), " ".join(sentence.split())))
-    write(capture.get(), sys.stderr)
+    write(capture.get(), to_stderr=True)
 
 
-def write(text: str, stream: TextIO) -> None:
-    """Write ``text`` in what the encoding of ``stream`` holds; a reader that left, as in ``| head``, is no error."""
+def write(text: str, *, to_stderr: bool = False) -> None:
+    """Write ``text`` in what the encoding of the stream holds; a reader that left, as in ``| head``, is no error."""
+    stream = sys.stderr if to_stderr else sys.stdout
     encoding = stream.encoding or "utf-8"
     try:
         text.encode(encoding)

@@ -18,13 +18,16 @@ from leadline.reporting.terminal_table import Column, fitted_table, printable
 _FINDINGS = 12
 
 
-def summary(diagnosis: Diagnosis, *, width: int, title: str = "") -> RenderableType:
+def summary(
+    diagnosis: Diagnosis, *, width: int, title: str = "", also: Sequence[RenderableType] = ()
+) -> RenderableType:
     """Everything that a reader at a terminal needs; the verdict last, so that it is what stays on the screen.
 
     Args:
         diagnosis: What to show.
         width: Columns of the terminal; no line is longer.
         title: What was checked; the class of the model where empty.
+        also: Further tables, shown before the findings.
 
     Returns:
         Something that a console of ``rich`` prints.
@@ -50,6 +53,7 @@ def summary(diagnosis: Diagnosis, *, width: int, title: str = "") -> RenderableT
     """
     blocks = [_headline(diagnosis.profile, title), layer_table(diagnosis, width=width)]
     blocks += [rates_table(diagnosis, width=width)] if diagnosis.rates else []
+    blocks += also
     blocks += [finding_text(finding) for finding in diagnosis.findings[:_FINDINGS]]
     if len(diagnosis.findings) > _FINDINGS:
         blocks.append(_dim(f"… {len(diagnosis.findings) - _FINDINGS} more findings, see --html or --json"))
@@ -87,7 +91,7 @@ def finding_text(finding: Finding) -> RenderableType:
 def verdict(diagnosis: Diagnosis) -> RenderableType:
     """How deep the design goes, whether the network will train, and what stands in the way."""
     depth = Text(words.depth_sentence(diagnosis.depth_limit, len(diagnosis.profile.chain)))
-    rule = f" Meant is: {diagnosis.trainable_rule}" if diagnosis.trainable_rule else ""
+    rule = f" The run in question: {diagnosis.trainable_rule}" if diagnosis.trainable_rule else ""
     return Group(depth, Text.assemble(words.verdict(diagnosis), (rule, "dim")), _conclusion(diagnosis))
 
 

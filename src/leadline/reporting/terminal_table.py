@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 GAP = 2
-# A column of names may shrink to this many characters before a column of numbers is left out for it.
+# A column of names may shrink to this many characters, and no further than tells them apart, before a column of numbers
+# is left out for it.
 SHORTEST = 16
 
 
@@ -42,7 +43,11 @@ class Column:
     @property
     def least(self) -> int:
         """Characters below which it is better left out."""
-        return min(self.width, SHORTEST) if self.elastic else self.width
+        if not self.elastic:
+            return self.width
+        different = len(set(self.cells))
+        widths = range(min(self.width, SHORTEST), self.width)
+        return next((w for w in widths if len({elided(c, w) for c in self.cells}) == different), self.width)
 
 
 def fitted_table(columns: Sequence[Column], *, width: int, styles: Sequence[str] = ()) -> Table:

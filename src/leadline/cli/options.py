@@ -1,0 +1,80 @@
+"""The words of the command line: every option with its help, and lists of numbers read."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from leadline._core.errors import UsageError
+
+_MODEL, _MEASURE, _MORE, _OUTPUT = "Model and data", "Measurement", "Further measurements", "Output"
+
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="TARGET",
+        help="A design with options (mlp:depth=100,norm=batch or resnet110:norm=none), timm:NAME, hf:NAME, "
+        "or a factory of yours (file.py:build or package.module:build).",
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="digits|gaussian|tokens", help="The batch; by default what suits the model.", rich_help_panel=_MODEL
+    ),
+]
+Batch = Annotated[int | None, typer.Option(metavar="N", help="Samples in it.", rich_help_panel=_MODEL)]
+InputShape = Annotated[
+    str | None, typer.Option(metavar="C,H,W", help="Shape of one sample, e.g. 3,32,32.", rich_help_panel=_MODEL)
+]
+Seed = Annotated[int, typer.Option(metavar="N", help="Of the weights and the batch.", rich_help_panel=_MODEL)]
+Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, …", rich_help_panel=_MODEL)]
+Dtype = Annotated[str | None, typer.Option(metavar="NAME", help="float32, bfloat16, …", rich_help_panel=_MODEL)]
+
+Layers = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="blocks|leaves|PATTERN",
+        help="Repeated units (the default), single modules, or names such as 'layer1.*', which may be given again.",
+        rich_help_panel=_MEASURE,
+    ),
+]
+Effort = Annotated[
+    str, typer.Option(metavar="standard|full", help="full adds passes for intervals.", rich_help_panel=_MEASURE)
+]
+Draws = Annotated[
+    int,
+    typer.Option(min=1, metavar="N", help="Draws of the weights that intervals are over.", rich_help_panel=_MEASURE),
+]
+
+Weights = Annotated[bool, typer.Option("--weights", help="The spectrum of every weight.", rich_help_panel=_MORE)]
+Widths = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N,N,…", help="Coordinate check: do networks of these widths train alike?", rich_help_panel=_MORE
+    ),
+]
+Depths = Annotated[str | None, typer.Option(metavar="N,N,…", help="The same over depths.", rich_help_panel=_MORE)]
+
+Json = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="PATH", help="Write everything as data; - for stdout.", rich_help_panel=_OUTPUT),
+]
+Html = Annotated[Path | None, typer.Option(metavar="PATH", help="Write the report.", rich_help_panel=_OUTPUT)]
+Traceback = Annotated[
+    bool, typer.Option("--traceback", help="With an error, show where it arose.", rich_help_panel=_OUTPUT)
+]
+
+
+def numbers(text: str | None, *, option: str, example: str) -> tuple[int, ...] | None:
+    """Whole numbers from 1, separated by commas; ``None`` for ``None``.
+
+    >>> numbers("3,32,32", option="--input-shape", example="784")
+    (3, 32, 32)
+    """
+    if text is None:
+        return None
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise UsageError(f"{option} must be whole numbers from 1 separated by commas, such as {example}; got {text!r}.")
+    return tuple(map(int, parts))
