@@ -81,6 +81,7 @@ class LayerProfile:
         parameters: Number of entries of the layer's own parameters, shared ones counted once in the model.
         trained: How many of those entries require a gradient.
         dead_layer: Name of the module with the largest share of dead units, where there are any.
+        dead_share: That share; ``dead_fraction`` is over all activations of the layer.
         metrics: The numbers by name, the keys of ``METRICS``.
     """
 
@@ -100,6 +101,7 @@ class LayerProfile:
     parameters: int = 0
     trained: int = 0
     dead_layer: str = ""
+    dead_share: float = math.nan
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
