@@ -1,5 +1,6 @@
 """From a profile to words: rules that find what is wrong, theory beside them, and how deep a design carries."""
 
+from leadline.doctor.catalogue import Entry as Entry, catalogue as catalogue
 from leadline.doctor.depth import depth_limit as depth_limit
 from leadline.doctor.design import Design as Design, recognise as recognise
 from leadline.doctor.diagnose import diagnose as diagnose

@@ -72,9 +72,9 @@ def token_collapse(profile: Profile, *, limit: float = 1e-3, error: float = 1e-6
 def constant_output(profile: Profile, *, limit: float = 2.0) -> Iterator[Finding]:
     """The first layer whose output is the same for every sample, while what it reads is not.
 
-    The same up to ``limit`` times the rounding of its dtype: distinction below (limit · ε)². Every later layer must give
-    the same for every sample too: a gate or a branch at zero with another path around it lets the samples through. The
-    last layer may start at zero on purpose (it gets a gradient, and the others from the second step on), which is a
+    The same up to ``limit`` times the rounding of its dtype: distinction below (limit · ε)². Every later layer must
+    give the same for every sample too: a gate or a branch at zero with another path around it lets the samples through.
+    The last layer may start at zero on purpose (it gets a gradient, and the others from the second step on), which is a
     note. Where samples become alike by degrees, that is ``rank-collapse``, and this its end.
     """
     seen = [layer for layer in profile.layers if layer.n >= 2 and layer.rows == "samples"]

@@ -1,5 +1,6 @@
 """Units that say nothing: always zero, or where their slope is nearly zero."""
 
+import math
 from collections.abc import Iterator
 
 from leadline._core.diagnosis import Finding
@@ -14,15 +15,16 @@ def dead_units(profile: Profile, *, limit: float = 0.75, error: float = 0.95) ->
 
     A unit whose pre-activation has a symmetric law is off for all n samples with a chance of 2⁻ⁿ where the samples are
     independent and of 1/2 where they are all alike: a share far above one half needs a bias. Dead units get no gradient
-    and stay dead. From ``error`` on next to nothing passes; where a skip leads around the layer that is a warning.
+    and stay dead. Of a layer with several activations the deadest counts. From ``error`` on next to nothing passes;
+    where a skip leads around the layer that is a warning.
     """
     for layer in profile.layers:
-        if layer.dead_fraction > limit:
-            yield _finding(layer, error)
+        share = layer.dead_fraction if math.isnan(layer.dead_share) else layer.dead_share
+        if share > limit:
+            yield _finding(layer, share, error)
 
 
-def _finding(layer: LayerProfile, error: float) -> Finding:
-    share = layer.dead_fraction
+def _finding(layer: LayerProfile, share: float, error: float) -> Finding:
     module = layer.dead_layer or layer.name
     inside = f" of {module}" if module != layer.name else ""
     return Finding(
