@@ -66,7 +66,7 @@ def relative_loss(
         grads = torch.autograd.grad(start, list(free.values()), allow_unused=True, materialize_grads=True)
     with torch.no_grad():
         ratios = []
-        for step in torch.as_tensor(steps).tolist():
+        for step in steps.tolist() if isinstance(steps, Tensor) else steps:
             moved = {name: p - step * g for (name, p), g in zip(free.items(), grads, strict=True)}
             ratios.append(loss(call(model, fixed | moved, buffers, inputs), targets) / start)
     return torch.stack(ratios)
