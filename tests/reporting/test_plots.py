@@ -110,7 +110,7 @@ def test_every_code_has_one_panel():
 def test_other_draws_are_thin_lines_of_their_own_numbers():
     other = Profile(layers=(layer(0, rms=2.0), layer(1, rms=4.0)))
     profile = Profile(layers=(layer(0, rms=1.0), layer(1, rms=1.0)), draws=(other,), draws_over="draws")
-    (thin,) = [t for t in figures(profile)["forward"]["data"] if t.get("opacity")]
+    (thin,) = [t for t in figures(profile)["forward"]["data"] if t.get("hoverinfo") == "skip"]
     assert thin["y"] == [2.0, 4.0] and thin["line"]["width"] == 1
 
 

@@ -138,12 +138,12 @@ def _figure(
     ]
     edges = (_place(panel.axis, low), _place(panel.axis, high))
     data = [traces.names(profile.layers, _place(panel.axis, (low + high) / 2))]
+    data += [traces.theory(p, profile.chain) for p in predictions if p.metric in metrics]
     for symbol, metric in zip(SYMBOLS, metrics, strict=False):
         data.append(traces.line(metric, traces.applicable(profile.layers, metric), colours[metric], symbol, panel.axis))
     for metric in metrics:
         data += [traces.draw(metric, draw.layers, colours[metric], panel.axis) for draw in profile.draws]
         data += traces.edge_markers(metric, profile.layers, panel.axis, edges)
-        data += [traces.theory(p, profile.chain, colours[metric]) for p in predictions if p.metric == metric]
     data += [traces.mark(finding, layer, metrics, panel.axis, edges) for finding, layer in marked]
     return {
         "data": [trace for trace in data if trace],

@@ -14,6 +14,8 @@ SEVERITY_COLOURS = {"error": "#d1453b", "warning": "#b98a12", "note": "#7b8b97"}
 # Deeper networks are drawn without a marker per layer.
 MARKED_DEPTH = 60
 LONGEST_NAME = 40
+# Broad and beneath the measured lines, so that both are seen where they agree; on white and on dark.
+THEORY_COLOUR = "#76838c"
 
 
 def shown(value: float, axis: str) -> float | None:
@@ -98,7 +100,7 @@ def edge_markers(metric: str, layers: Sequence[LayerProfile], axis: str, edges: 
             }
 
 
-def theory(prediction: Prediction, chain: Sequence[LayerProfile], colour: str) -> Trace | None:
+def theory(prediction: Prediction, chain: Sequence[LayerProfile]) -> Trace | None:
     """The predicted rate as a line through the median of what was measured along the chain."""
     measured = [getattr(layer, prediction.metric) for layer in chain]
     offsets = [math.log10(v) - prediction.rate * k for k, v in enumerate(measured) if 0 < v < math.inf]
@@ -111,7 +113,9 @@ def theory(prediction: Prediction, chain: Sequence[LayerProfile], colour: str) -
         "name": f"theory for {prediction.metric}",
         "x": [layer.depth for layer in chain],
         "y": [10**d if abs(d) < 300 else None for d in decades],
-        "line": {"color": colour, "width": 2, "dash": "dash"},
+        "line": {"color": THEORY_COLOUR, "width": 7, "dash": "9px,4px"},
+        "opacity": 0.5,
+        "legendrank": 2000,
         "hovertemplate": "theory %{y:.3~g}<extra></extra>",
     }
 

@@ -151,8 +151,7 @@ def depth_sentence(limit: DepthLimit, depth: int, *, unit: str = "block") -> str
     if math.isinf(limit.estimate):
         return f"The design carries any number of {unit}s, as far as theory and measurement can tell; {own}"
     mechanism = f" What gives out first: {limit.mechanism.rstrip('.')}." if limit.mechanism else ""
-    interval = f"{_whole(limit.low)} to {_whole(limit.high)}"
-    return f"The design carries about {depth_of(limit.estimate, unit=unit)} ({interval}); {own}{mechanism}"
+    return f"The design carries about {depth_of(limit.estimate, unit=unit)} ({interval(limit)}); {own}{mechanism}"
 
 
 def depth_of(quantity: float, *, unit: str = "block") -> str:
@@ -166,6 +165,16 @@ def depth_of(quantity: float, *, unit: str = "block") -> str:
     return "no limit" if math.isinf(quantity) else count(round(quantity), unit)
 
 
+def interval(limit: DepthLimit) -> str:
+    """The interval of a depth limit.
+
+    >>> interval(DepthLimit(estimate=41.6, low=30.2, high=math.inf, mechanism=""))
+    '30 to ∞'
+    """
+    low, high = (number(round(v)) if math.isfinite(v) else number(v) for v in (limit.low, limit.high))
+    return f"{low} to {high}"
+
+
 def rate_sentence(rate: Rate, *, unit: str = "block") -> str:
     """A measured rate with its interval; empty where none was measured.
 
@@ -174,9 +183,9 @@ def rate_sentence(rate: Rate, *, unit: str = "block") -> str:
     """
     if not math.isfinite(rate.estimate):
         return ""
-    interval = f" ({number(rate.low)} to {number(rate.high)})" if math.isfinite(rate.low + rate.high) else ""
+    bounds = f" ({number(rate.low)} to {number(rate.high)})" if math.isfinite(rate.low + rate.high) else ""
     factor = f", a factor of {number(10**rate.estimate)} each" if abs(rate.estimate) < 300 else ""
-    return f"Rate: {number(rate.estimate)} decades per {unit}{interval}{factor}."
+    return f"Rate: {number(rate.estimate)} decades per {unit}{bounds}{factor}."
 
 
 def ends(metric: str, layers: Sequence[LayerProfile]) -> tuple[LayerProfile, ...]:
@@ -203,7 +212,3 @@ def arxiv_address(source: Source) -> str:
     """
     _, found, rest = str(source).partition("arXiv:")
     return f"https://arxiv.org/abs/{rest.partition(')')[0]}" if found else ""
-
-
-def _whole(value: float) -> str:
-    return number(round(value)) if math.isfinite(value) else number(value)
