@@ -1,32 +1,53 @@
 """Leaves no trace: buffers, modes and random state are put back, whatever happened inside."""
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from leadline._core.randomness import kept_rng
 
 
 @contextmanager
-def untouched(model: nn.Module) -> Iterator[None]:
-    """Whatever runs inside leaves the model's buffers and modes, and torch's generators, as they were."""
-    modes = {module: module.training for module in model.modules()}
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Gradients are recorded inside, whatever the caller has switched off, and the model is left as it was.
+
+    Buffers (also those that were replaced), modes and torch's random state are put back, also after an exception.
+    Parts that ``torch.compile`` has taken over run as written, so that hooks are heard.
+    """
+    modes = [(module, module.training) for module in model.modules()]
     buffers = [
-        (module, name, buffer, None if buffer is None else (buffer.clone(), buffer._version))
+        (
+            module,
+            dict(module._buffers),
+            {k: (b.clone(), b._version) for k, b in module._buffers.items() if b is not None},
+        )
         for module in model.modules()
-        for name, buffer in module._buffers.items()
+        if module._buffers
     ]
-    with kept_rng():
+    with ExitStack() as stack:
+        stack.enter_context(kept_rng())
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         try:
             yield
         finally:
-            for module, training in modes.items():
+            for module, training in modes:
                 module.training = training
-            with torch.no_grad():
-                for module, name, buffer, saved in buffers:
-                    module._buffers[name] = buffer
-                    # Only what was written is written back: a write invalidates graphs that the caller holds.
-                    if saved is not None and buffer._version != saved[1]:
-                        buffer.copy_(saved[0])
+            for module, own, values in buffers:
+                _put_back(module, own, values)
+
+
+@torch.no_grad()
+def _put_back(module: nn.Module, own: dict[str, Tensor | None], values: dict[str, tuple[Tensor, int]]) -> None:
+    module._buffers.clear()
+    module._buffers.update(own)
+    for name, (value, version) in values.items():
+        buffer = own[name]
+        # Only what was written is written back: writing invalidates graphs that the caller may hold.
+        if buffer is not None and buffer._version != version:
+            buffer.copy_(value)

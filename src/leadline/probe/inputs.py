@@ -1,9 +1,10 @@
 """A batch as the model's call: positional and keyword arguments, from a tensor, a tuple or a mapping."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from leadline._core.errors import UsageError
@@ -54,8 +55,21 @@ def as_batch(inputs: Any) -> Batch:
     return Batch(args=args, kwargs=kwargs, size=found[0].shape[0] if found[0].ndim else 1)
 
 
+def repeated_samples(batch: Batch) -> int:
+    """How many samples equal an earlier one in every tensor of the call."""
+    seen: set[tuple[bytes, ...]] = set()
+    parts = [_bytes(t) for t in tensors((batch.args, batch.kwargs)) if t.ndim and len(t) == batch.size]
+    seen.update(zip(*parts, strict=True))
+    return batch.size - len(seen) if parts else 0
+
+
+def _bytes(tensor: Tensor) -> list[bytes]:
+    rows = tensor.detach().cpu().reshape(len(tensor), -1).contiguous().view(torch.uint8).numpy()
+    return [row.tobytes() for row in rows]
+
+
 def tensors(value: Any) -> Iterator[Tensor]:
-    """Every tensor in nested tuples, lists and mappings, in order."""
+    """Every tensor in nested tuples, lists, mappings and dataclasses, in order."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):
@@ -64,10 +78,15 @@ def tensors(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, (tuple, list)):
         for item in value:
             yield from tensors(item)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for item in fields(value):
+            yield from tensors(getattr(value, item.name))
 
 
 def first_float(value: Any) -> Tensor | None:
     """The first floating-point tensor in ``value``."""
+    if isinstance(value, Tensor):
+        return value if value.is_floating_point() else None
     return next((t for t in tensors(value) if t.is_floating_point()), None)
 
 

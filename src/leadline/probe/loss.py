@@ -46,9 +46,14 @@ def cotangent_product(outputs: Any, *, seed: int) -> Tensor:
     floats = [t for t in tensors(outputs) if t.is_floating_point() and t.requires_grad]
     generator = torch.Generator().manual_seed(seed)
     directions = [torch.randn(t.shape, generator=generator) for t in floats]
-    length = torch.stack([d.square().sum() for d in directions]).sum().sqrt()
-    parts = [(t.float() * (d / length).to(t.device)).sum() for t, d in zip(floats, directions, strict=True)]
-    return torch.stack(parts).sum()
+    length = torch.stack([d.double().square().sum() for d in directions]).sum().sqrt()
+    parts = [(_wide(t) * (d / length).to(t.device)).sum() for t, d in zip(floats, directions, strict=True)]
+    return torch.stack([part.to(parts[0].device) for part in parts]).sum()
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """In float32 at least: losses of half precision are computed so in training, too."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def _checked_scalar(value: Any) -> Tensor:
@@ -68,7 +73,7 @@ def _described(value: Any) -> str:
 def _mean_square(output: Tensor, targets: Tensor) -> Tensor:
     if output.numel() != targets.numel():
         raise UsageError(f"Targets of shape {tuple(targets.shape)} do not fit the output {tuple(output.shape)}.")
-    return F.mse_loss(output.float(), targets.reshape(output.shape).float())
+    return F.mse_loss(_wide(output), targets.reshape(output.shape).to(_wide(output).dtype))
 
 
 def _cross_entropy(output: Tensor, targets: Tensor) -> Tensor:
@@ -76,9 +81,9 @@ def _cross_entropy(output: Tensor, targets: Tensor) -> Tensor:
     classes_last = output.shape[:-1] == targets.shape
     classes_second = output.ndim >= 2 and (output.shape[0], *output.shape[2:]) == tuple(targets.shape)
     if classes_last:
-        return F.cross_entropy(output.float().flatten(0, -2), targets.flatten().long())
+        return F.cross_entropy(_wide(output).flatten(0, -2), targets.flatten().long())
     if classes_second:
-        return F.cross_entropy(output.float(), targets.long())
+        return F.cross_entropy(_wide(output), targets.long())
     raise UsageError(
         f"Integer targets of shape {tuple(targets.shape)} do not fit the output {tuple(output.shape)}: "
         f"expected one class index for each {tuple(output.shape[:-1])}."

@@ -1,68 +1,169 @@
-"""Which modules are the layers: repeated units and what lies outside them, leaves, patterns or a predicate."""
+"""Which calls are the layers: repeated units and what lies outside them, leaves, patterns, or a predicate.
+
+**Units** are modules with modules and parameters inside that repeat: at least two children of one parent have the
+same class (plain ``Sequential`` also the same classes inside), and all modules of that class count then. Where
+none repeat so, modules do whose dotted names differ only in their numbers, as in lists of lists of layers.
+Of nested units the innermost is taken, except that a residual unit (its output is its input plus a branch)
+counts before what it is made of: the transformer block and not its experts. Only units that ran count.
+"""
 
 import fnmatch
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from torch import nn
 
 from leadline._core.errors import UsageError
 from leadline._core.names import nearest
+from leadline.probe.capture import Call
+from leadline.probe.modules import holds_parameters, inner_modules, is_leaf
 
 Layers = str | Sequence[str] | Callable[[str, nn.Module], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selection:
-    """The chosen modules by dotted name, and the group each repeats (empty where it stands alone)."""
+class Plan:
+    """What may become a layer, as far as the modules tell before anything has run.
 
-    modules: dict[str, nn.Module]
-    repeats: dict[str, str]
+    Attributes:
+        chosen: Paths of the layers that were asked for by name; of the modules with parameters for ``"blocks"``.
+        blocks: Whether blocks are asked for.
+        units: Path -> what it repeats, of the units.
+        spare: The same by numbered names, for models without such units.
+    """
+
+    chosen: frozenset[str]
+    blocks: bool = False
+    units: Mapping[str, object] = field(default_factory=dict)
+    spare: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """Paths of all modules that may become a layer."""
+        return self.chosen | self.units.keys() | self.spare.keys()
+
+    @property
+    def kept_inside(self) -> frozenset[str]:
+        """Paths of those that stay layers though a unit holds them: all that were asked for by name, else units."""
+        return frozenset(self.units) | frozenset(self.spare) if self.blocks else self.chosen
+
+    @property
+    def composed(self) -> frozenset[str]:
+        """Paths of those that have modules inside, and so may be residual units."""
+        return frozenset(self.units or self.spare) if self.blocks else self.chosen
 
 
-def select(model: nn.Module, layers: Layers) -> Selection:
-    """The layers that ``layers`` names.
+def plan(modules: Mapping[str, nn.Module], layers: Layers) -> Plan:
+    """What ``layers`` asks for.
 
     Raises:
         UsageError: If a pattern or the predicate matches no module.
     """
-    named = dict(model.named_modules())
     if layers == "blocks":
-        return _blocks(model)
+        carriers = frozenset(path for path, module in modules.items() if holds_parameters(module))
+        return Plan(chosen=carriers, blocks=True, units=_units(modules), spare=_numbered(modules))
     if layers == "leaves":
-        return Selection(modules={n: m for n, m in named.items() if not list(m.children())}, repeats={})
+        return Plan(chosen=frozenset(path for path, module in modules.items() if is_leaf(module)))
     if callable(layers):
-        chosen = {name: module for name, module in named.items() if layers(name, module)}
+        chosen = frozenset(path for path, module in modules.items() if layers(path, module))
         if not chosen:
             raise UsageError("The predicate given as layers is true of no module of the model.")
-        return Selection(modules=chosen, repeats={})
-    return Selection(modules=_matching(named, [layers] if isinstance(layers, str) else list(layers)), repeats={})
+        return Plan(chosen=chosen)
+    return Plan(chosen=_matching(modules, [layers] if isinstance(layers, str) else list(layers)))
 
 
-def _matching(named: dict[str, nn.Module], patterns: list[str]) -> dict[str, nn.Module]:
+def _matching(modules: Mapping[str, nn.Module], patterns: list[str]) -> frozenset[str]:
+    if not patterns:
+        raise UsageError("layers is an empty list; name modules, or give 'blocks' or 'leaves'.")
     for pattern in patterns:
-        if not fnmatch.filter(named, pattern):
-            guess = nearest(pattern, [*named, "blocks", "leaves"])
-            hint = f" (the nearest is {guess!r})" if guess else ""
-            raise UsageError(f"No module of the model matches {pattern!r}{hint}.")
-    return {n: m for n, m in named.items() if any(fnmatch.fnmatchcase(n, pattern) for pattern in patterns)}
+        if not any(fnmatch.fnmatchcase(path, pattern) for path in modules):
+            guess = nearest(pattern, [*filter(None, modules), "blocks", "leaves"])
+            hint = f"; did you mean {guess!r}?" if guess else "; give a dotted name, a pattern such as '*.conv1'"
+            raise UsageError(f"No module of the model is named like {pattern!r}{hint or '.'}")
+    return frozenset(path for path in modules if any(fnmatch.fnmatchcase(path, p) for p in patterns))
 
 
-def _blocks(model: nn.Module) -> Selection:
-    siblings: dict[type, int] = defaultdict(int)
-    for module in model.modules():
-        for kind, count in Counter(type(child) for child in module.children() if _is_unit(child)).items():
-            siblings[kind] = max(siblings[kind], count)
-    candidates = {n: m for n, m in model.named_modules() if n and _is_unit(m) and siblings[type(m)] >= 2}
-    inner = {n: m for n, m in candidates.items() if not any(other.startswith(f"{n}.") for other in candidates)}
-    outside = {
-        name: module
-        for name, module in model.named_modules()
-        if module._parameters and not list(module.children()) and not any(name.startswith(f"{unit}.") for unit in inner)
+def _units(modules: Mapping[str, nn.Module]) -> dict[str, object]:
+    classes: set[object] = set()
+    alike: set[str] = set()
+    for path, parent in modules.items():
+        inside = {f"{path}.{key}" if path else key: m for key, m in inner_modules(parent).items() if _composed(m)}
+        counts = Counter(map(_likeness, inside.values()))
+        for name, module in inside.items():
+            if counts[_likeness(module)] >= 2:
+                alike.add(name)
+                classes.add(_likeness(module))
+    everywhere = {c for c in classes if isinstance(c, type)}
+    return {
+        path: _likeness(module)
+        for path, module in modules.items()
+        if path and _composed(module) and (path in alike or _likeness(module) in everywhere)
     }
-    return Selection(modules=inner | outside, repeats={n: type(m).__name__ for n, m in inner.items()})
 
 
-def _is_unit(module: nn.Module) -> bool:
-    return any(module.children()) and any(True for _ in module.parameters())
+def _likeness(module: nn.Module) -> object:
+    """What must be equal for two modules to repeat one another: the class; of a Sequential the classes inside too."""
+    if type(module) is nn.Sequential:
+        return (nn.Sequential, tuple(type(child) for child in inner_modules(module).values()))
+    return type(module)
+
+
+def _numbered(modules: Mapping[str, nn.Module]) -> dict[str, object]:
+    return {
+        path: (re.sub(r"\d+", "*", path), _likeness(module))
+        for path, module in modules.items()
+        if path and _composed(module)
+    }
+
+
+def _composed(module: nn.Module) -> bool:
+    return not is_leaf(module) and any(True for _ in module.parameters())
+
+
+def layers_of(plan: Plan, calls: Sequence[Call], residual: Callable[[Call], bool]) -> tuple[list[Call], set[str]]:
+    """The calls that are the layers, in order of execution, and the paths of those that are units.
+
+    Args:
+        plan: What was asked for.
+        calls: The calls of the pass in the order in which they ended.
+        residual: Whether a call of a unit is its input plus a branch.
+    """
+    units = _chosen_units(plan, calls, residual)
+    layers = [
+        call for call in calls if call.path in units or (call.path in plan.chosen and not _is_within(call.path, units))
+    ]
+    return [call for call in layers if call.shape], units
+
+
+def _chosen_units(plan: Plan, calls: Sequence[Call], residual: Callable[[Call], bool]) -> set[str]:
+    ran = [call for call in calls if call.path in plan.units and call.shape]
+    classes = {plan.units[call.path] for call in ran if residual(call)}
+    streams = _innermost({call.path for call in ran if plan.units[call.path] in classes})
+    others = {call.path for call in ran if call.path not in streams and not _is_within(call.path, streams)}
+    others = _innermost(others - {path for path in others if _holds(path, streams)})
+    units = _repeating(streams | others, plan.units, calls)
+    if units:
+        return units
+    spare = _repeating({call.path for call in calls if call.path in plan.spare and call.shape}, plan.spare, calls)
+    return {path for path in spare if not _is_within(path, spare)}
+
+
+def _innermost(paths: set[str]) -> set[str]:
+    return {path for path in paths if not _holds(path, paths)}
+
+
+def _repeating(paths: set[str], repeats: Mapping[str, object], calls: Sequence[Call]) -> set[str]:
+    """Those that are not alone in what they repeat: two modules, or two calls of one."""
+    counts = Counter(repeats[call.path] for call in calls if call.path in paths)
+    return {path for path in paths if counts[repeats[path]] >= 2}
+
+
+def _is_within(path: str, others: Collection[str]) -> bool:
+    parents = path.split(".")
+    return any(".".join(parents[:i]) in others for i in range(1, len(parents)))
+
+
+def _holds(path: str, others: Collection[str]) -> bool:
+    return any(other.startswith(f"{path}.") for other in others)

@@ -1,0 +1,152 @@
+"""One pass: forward, backward, at most one more forward, and everything that is read off them."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import UninitializedParameter
+
+from leadline._core.errors import UsageError
+from leadline._core.profile import Profile
+from leadline._version import __version__
+from leadline.probe.active import activations
+from leadline.probe.again import outputs_again
+from leadline.probe.backward import gradients
+from leadline.probe.cancellation import Contributions
+from leadline.probe.capture import Call, watched
+from leadline.probe.guard import undisturbed
+from leadline.probe.inputs import Batch, differentiable, repeated_samples, tensors
+from leadline.probe.loss import Loss, main_output, scalar_loss
+from leadline.probe.modules import named_modules, named_parameters
+from leadline.probe.record import Pass, dtype_name, records
+from leadline.probe.refusal import refusals_named
+from leadline.probe.rows import SEQUENCES
+from leadline.probe.select import Layers, layers_of, plan
+from leadline.probe.streams import Streams
+from leadline.probe.usage import small_batch_norms, unused_modules
+from leadline.probe.weights import weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a pass is asked for; as in ``profile``."""
+
+    targets: Any
+    loss: Loss | None
+    layers: Layers
+    rows: int
+    seed: int
+
+
+def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
+    """The profile of one forward and backward pass of ``batch`` through ``model``."""
+    modules, parameters = named_modules(model), named_parameters(model)
+    model = modules[""]
+    _check(model, parameters)
+    wanted = plan(modules, settings.layers)
+    streams = Streams(units=wanted.composed, kept=wanted.kept, kept_inside=wanted.kept_inside)
+    contributions = Contributions()
+    in_place = any(getattr(module, "inplace", False) for module in modules.values())
+    with undisturbed(model), watched(modules, wanted.kept, copying=in_place) as tape:
+        tape.listeners = (contributions.ended, streams.ended)
+        fed, leaves = differentiable(batch)
+        with refusals_named(tape):
+            outputs = model(*fed.args, **fed.kwargs)
+        tape.recording = False
+        loss, loss_kind = scalar_loss(outputs, settings.targets, settings.loss, seed=settings.seed)
+        layers, units = layers_of(wanted, tape.calls, streams.is_identity)
+        tape.await_only(layers)
+        given, met = Call.of("inputs", batch.first), tape.watch("outputs", main_output(outputs))
+        active = activations(tensors(outputs), tape.calls)
+        learning = {name: p for name, p in parameters.items() if p.requires_grad}
+        found = gradients(loss, [*learning.values(), *leaves, *tape.entries])
+    grads = {name: grad for name, grad in zip(learning, found, strict=False) if grad is not None}
+    if given.output is not None and leaves:
+        given.grad = found[len(learning)]
+    numbers = weights(modules, parameters, grads, contributions)
+    overwritten = {call.name for call in layers if not call.intact}
+    diverged = not all(
+        map(math.isfinite, [float(loss.detach()), *numbers.norms.values(), *numbers.grad_norms.values()])
+    )
+    first_nonfinite = ""
+    if overwritten or diverged:
+        copies, first_nonfinite = outputs_again(modules, batch, overwritten)
+        for call in layers:
+            call.output = copies.get(call.name, call.output if call.intact else None)
+    done = Pass(
+        calls=tape.calls,
+        layers=layers,
+        units=units,
+        residuals=streams.found,
+        active=active,
+        weights=numbers,
+        parameters=parameters,
+    )
+    own, (inputs, met_loss) = records(done, batch, extra=[given, met], rows=settings.rows)
+    return Profile(
+        layers=tuple(own),
+        model=type(model).__name__,
+        inputs=inputs,
+        outputs=met_loss,
+        loss=float(loss.detach()),
+        loss_kind=loss_kind,
+        mode=_mode(model),
+        device=str(next(iter(parameters.values())).device),
+        dtype=_dtype(parameters),
+        batch=batch.size,
+        rows=settings.rows,
+        seed=settings.seed,
+        unused=unused_modules(modules, tape.calls, {parameters[name] for name in grads}),
+        small_batch_norms=small_batch_norms(tape.calls),
+        nonfinite_parameters=tuple(name for name, share in numbers.finite.items() if share < 1),
+        first_nonfinite=first_nonfinite,
+        weights={name: numbers.grad_norms[name] for name in numbers.shapes if name in numbers.grad_norms},
+        weight_norms={name: numbers.norms[name] for name in numbers.shapes},
+        weight_shapes=numbers.shapes,
+        weight_ranks=numbers.ranks,
+        repeated=repeated_samples(batch),
+        notes=tuple(_notes(batch, settings, own, tape.calls, again=bool(overwritten or diverged))),
+        versions={"leadline": __version__, "torch": str(torch.__version__)},
+    )
+
+
+def _check(model: nn.Module, parameters: Mapping[str, nn.Parameter]) -> None:
+    name = type(model).__name__
+    if not parameters:
+        raise UsageError(f"The model ({name}) has no parameters, so there is nothing to profile.")
+    for path, parameter in parameters.items():
+        if isinstance(parameter, UninitializedParameter) or parameter.is_meta:
+            raise UsageError(
+                f"The parameter {path} has no values yet; run a batch through the model or load its weights."
+            )
+    if any(t.is_inference() for t in (*parameters.values(), *model.buffers())):
+        raise UsageError(
+            f"The model ({name}) was made under torch.inference_mode, so no gradient can be recorded; make it outside."
+        )
+
+
+def _mode(model: nn.Module) -> str:
+    modes = {module.training for module in model.modules()}
+    return "mixed" if len(modes) == 2 else "train" if modes.pop() else "eval"
+
+
+def _dtype(parameters: Mapping[str, nn.Parameter]) -> str:
+    entries: Counter[torch.dtype] = Counter()
+    for parameter in parameters.values():
+        entries[parameter.dtype] += parameter.numel()
+    return dtype_name(entries.most_common(1)[0][0])
+
+
+def _notes(batch: Batch, settings: Settings, layers, calls: Sequence[Call], *, again: bool):
+    if batch.size > settings.rows:
+        yield f"Spectra were taken of {settings.rows} of {batch.size} samples, evenly spaced."
+    if any(layer.metrics.keys() & {"token_participation_ratio"} for layer in layers) and batch.size > SEQUENCES:
+        yield f"Metrics of tokens are means over {SEQUENCES} of {batch.size} sequences, evenly spaced."
+    if any(not call.stored for call in calls):
+        yield "Activations behind checkpoints were not read: their values are not kept."
+    if again:
+        yield "A second forward pass was made, for outputs that the model overwrites or to find where nan begins."

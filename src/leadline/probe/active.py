@@ -1,0 +1,151 @@
+"""The activations of one pass by the layers they belong to: kinds, dead units, saturated entries."""
+
+import math
+from bisect import bisect_right
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import Node
+
+from leadline.probe.activations import ALWAYS_ALIVE, Flatness, flatness, is_activation, recognised
+from leadline.probe.capture import Call
+from leadline.probe.graph import inputs_of, nodes_behind, number_of
+from leadline.probe.modules import holds_parameters, kind
+from leadline.probe.rows import feature_axis
+
+_FAR = 64  # nodes looked at for the layer that an activation follows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Active:
+    """One activation that ran.
+
+    Attributes:
+        name: Name of its module, for functional ones too.
+        order: Number of its autograd node.
+        owner: The call of a leaf with parameters whose output it works on, by the shortest way.
+        inside: The call of the leaf that it ran in, an activation module; ``None`` for a functional one.
+        dead: Dead units.
+        units: Units.
+        saturated: Saturated entries.
+        entries: Entries of which that says something.
+    """
+
+    name: str
+    order: int
+    owner: Call | None
+    inside: Call | None
+    dead: int = 0
+    units: int = 0
+    saturated: int = 0
+    entries: int = 0
+
+
+@torch.no_grad()
+def activations(roots: Iterable[Tensor], calls: Sequence[Call]) -> list[Active]:
+    """Every activation that ``roots`` went through, in order of execution; to be read before the backward pass."""
+    nodes = list(nodes_behind(roots))
+    consumers: dict[Node, list[Node]] = defaultdict(list)
+    for node in nodes:
+        for other in inputs_of(node):
+            consumers[other].append(node)
+    leaves = sorted((c for c in calls if c.innermost and c.stop > c.start), key=lambda c: c.start)
+    carriers = {c.node: c for c in leaves if c.node is not None and holds_parameters(c.module)}
+    starts = [call.start for call in leaves]
+    unread = [call for call in calls if not call.stored or isinstance(call.module, (nn.RNNBase, nn.RNNCellBase))]
+    found: list[Active] = []
+    flat: list[Flatness | None] = []
+    for node in sorted((n for n in nodes if is_activation(n)), key=number_of):
+        order = number_of(node)
+        if any(call.start <= order < call.stop for call in unread):
+            continue
+        before = bisect_right(starts, order) - 1
+        inside = leaves[before] if before >= 0 and order < leaves[before].stop else None
+        owner = inside if inside is not None and holds_parameters(inside.module) else _upstream(node, carriers)
+        activation = recognised(node, consumers)
+        if activation is not None:
+            found.append(Active(name=activation.name, order=order, owner=owner, inside=inside))
+            flat.append(flatness(activation, feature_axis(activation.values.ndim, owner)))
+        elif node.name() in ALWAYS_ALIVE:
+            found.append(Active(name=ALWAYS_ALIVE[node.name()], order=order, owner=owner, inside=inside))
+            flat.append(None)
+    return _counted(found, flat)
+
+
+def _upstream(node: Node, carriers: Mapping[Node, Call]) -> Call | None:
+    waiting, seen = deque([node]), {node}
+    while waiting and len(seen) < _FAR:
+        current = waiting.popleft()
+        if current in carriers:
+            return carriers[current]
+        for other in inputs_of(current):
+            if other not in seen:
+                seen.add(other)
+                waiting.append(other)
+    return None
+
+
+def _counted(found: Sequence[Active], flat: Sequence[Flatness | None]) -> list[Active]:
+    counts = [t for f in flat if f is not None for t in (f.dead, f.saturated)]
+    numbers = iter(torch.stack([t.to(counts[0].device) for t in counts]).tolist() if counts else ())
+    return [
+        active
+        if f is None
+        else Active(
+            name=active.name,
+            order=active.order,
+            owner=active.owner,
+            inside=active.inside,
+            dead=next(numbers),
+            units=f.units,
+            saturated=next(numbers),
+            entries=f.entries,
+        )
+        for active, f in zip(found, flat, strict=True)
+    ]
+
+
+def activations_of(call: Call, active: Sequence[Active]) -> list[Active]:
+    """Those that belong to ``call``: that ran during it or, of a leaf with parameters, that work on its output."""
+    if call.innermost and holds_parameters(call.module):
+        return [a for a in active if a.owner is call]
+    return [a for a in active if call.start <= a.order < call.stop]
+
+
+def activation_metrics(active: Sequence[Active]) -> tuple[dict[str, float], str]:
+    """Dead and saturated fraction over several activations, and the path of the layer with most of its units dead."""
+    units, entries = sum(a.units for a in active), sum(a.entries for a in active)
+    metrics = {
+        "dead_fraction": sum(a.dead for a in active) / units if units else math.nan,
+        "saturated_fraction": sum(a.saturated for a in active) / entries if entries else math.nan,
+    }
+    worst = max((a for a in active if a.dead), key=lambda a: a.dead / a.units, default=None)
+    where = None if worst is None else worst.owner or worst.inside
+    return metrics, "" if where is None else where.path
+
+
+def parts_of(call: Call, inner: Sequence[Call], active: Sequence[Active]) -> tuple[str, ...]:
+    """Kinds of what ran inside ``call``, in order of execution.
+
+    Args:
+        call: A call of a layer.
+        inner: The calls that ended during it.
+        active: The activations that belong to it.
+    """
+    if call.innermost:
+        return (kind(call.module), *(a.name for a in active if a.inside is not call))
+    modules = [c for c in inner if c.innermost]
+    named = {a.inside: a.name for a in active if a.inside is not None and not holds_parameters(a.inside.module)}
+    steps = [(float(c.start), i, _part(c, named)) for i, c in enumerate(modules)]
+    functional = [a for a in active if a.inside is None or holds_parameters(a.inside.module)]
+    steps += [(a.order + 0.5, 0, a.name) for a in functional]
+    return tuple(name for _, _, name in sorted(steps))
+
+
+def _part(call: Call, named: Mapping[Call, str]) -> str:
+    """Class of a leaf; of an activation module that is not torch's, the name of the activation in torch."""
+    ours = type(call.module).__module__.startswith("torch.nn")
+    return kind(call.module) if ours else named.get(call, kind(call.module))

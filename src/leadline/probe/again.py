@@ -1,0 +1,32 @@
+"""The one more forward pass: for outputs that something has overwritten, and to find where nan begins."""
+
+from collections.abc import Collection, Mapping
+
+from torch import Tensor, nn
+
+from leadline.probe.capture import Call, Tape, watched
+from leadline.probe.guard import undisturbed
+from leadline.probe.inputs import Batch, differentiable
+
+
+def outputs_again(
+    modules: Mapping[str, nn.Module], batch: Batch, names: Collection[str]
+) -> tuple[dict[str, Tensor], str]:
+    """Copies of the outputs of the calls ``names``, and the name of the first call with nan or inf in its output.
+
+    The pass repeats the first one exactly: same random numbers, same buffers.
+    """
+    first_nonfinite: list[str] = []
+
+    def ended(tape: Tape, call: Call, output: Tensor) -> None:
+        if not first_nonfinite and not bool(output.isfinite().all()):
+            first_nonfinite.append(call.name)
+
+    paths = {name.partition("#")[0] for name in names}
+    with undisturbed(modules[""]), watched(modules, paths, copying=True) as tape:
+        tape.listeners = (ended,)
+        fed, _ = differentiable(batch)
+        modules[""](*fed.args, **fed.kwargs)
+        tape.recording = False
+    copies = {call.name: call.output for call in tape.calls if call.name in names and call.output is not None}
+    return copies, first_nonfinite[0] if first_nonfinite else ""

@@ -1,0 +1,55 @@
+"""How much of each weight's gradient cancels over the batch: contributions added up during the backward pass."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from leadline.metrics.contributions import contribution_size
+from leadline.probe.capture import Call, Tape
+from leadline.probe.inputs import first_float
+from leadline.probe.modules import kind
+
+
+@dataclass(kw_only=True)
+class Contributions:
+    """Sizes of the contributions that weight gradients are the sums of.
+
+    Attributes:
+        sizes: Path of a module -> sum of absolute contributions to its weight's gradient, over all its calls.
+        counts: Path of a module -> contributions to each entry: samples times positions.
+    """
+
+    sizes: dict[str, Tensor] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def ended(self, tape: Tape, call: Call, output: Tensor) -> None:
+        """A call has ended; where a linear map learns, the gradient of its output is awaited."""
+        given = first_float(call.arguments) if _learns(call.module) and output.requires_grad and call.stored else None
+        if given is None:
+            return
+        held = [given.detach()]  # emptied during the backward pass, where autograd lets go of the same tensor
+
+        def then(grad: Tensor) -> None:
+            size = contribution_size(held.pop(), grad.detach(), layer=call.module)
+            self.sizes[call.path] = self.sizes[call.path] + size if call.path in self.sizes else size
+
+        tape.await_grad(output, then)
+        self.counts[call.path] = self.counts.get(call.path, 0) + _count(call.module, given, output)
+
+
+def is_map(module: nn.Module) -> bool:
+    """Whether ``module`` is one linear map of its input: linear, Transformers' ``Conv1D``, or a convolution."""
+    return isinstance(module, (nn.Linear, _ConvNd)) or kind(module) == "Conv1D"
+
+
+def _learns(module: nn.Module) -> bool:
+    weight = getattr(module, "weight", None) if is_map(module) else None
+    return isinstance(weight, Tensor) and weight.requires_grad
+
+
+def _count(module: nn.Module, given: Tensor, output: Tensor) -> int:
+    """Samples times positions: of a transposed convolution, positions of the input."""
+    if isinstance(module, _ConvTransposeNd):
+        return given.numel() // module.in_channels
+    return output.numel() // (module.out_channels if isinstance(module, _ConvNd) else output.shape[-1])

@@ -1,0 +1,156 @@
+"""What the autograd graph tells that module hooks cannot see: where a stream runs, and what is added to it."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+from torch import Tensor
+from torch.autograd.graph import Node
+
+from leadline.probe.capture import Call
+from leadline.probe.modules import holds_parameters
+
+# Nodes whose output is their input under another shape, dtype or scale: the same signal.
+_RELABELLING = {
+    "AliasBackward0", "CloneBackward0", "DivBackward0", "ExpandBackward0", "MulBackward0", "NativeDropoutBackward0",
+    "PermuteBackward0", "ReshapeAliasBackward0", "RollBackward0", "SliceBackward0", "SqueezeBackward0",
+    "SqueezeBackward1", "ToCopyBackward0", "TransposeBackward0", "UnsafeViewBackward0", "UnsqueezeBackward0",
+    "ViewBackward0",
+}  # fmt: skip
+# What may stand between the sum and the output of a residual unit: activations and normalisations.
+_TRAILING = {
+    "CudnnBatchNormBackward0", "EluBackward0", "FusedRmsNormBackward0", "GeluBackward0", "HardswishBackward0",
+    "HardtanhBackward0", "LeakyReluBackward0", "MishBackward0", "NativeBatchNormBackward0",
+    "NativeGroupNormBackward0", "NativeLayerNormBackward0", "ReluBackward0", "SiluBackward0", "SoftplusBackward0",
+    "TanhBackward0",
+}  # fmt: skip
+_SUMS = {"AddBackward0"}
+
+
+def inputs_of(node: Node) -> list[Node]:
+    """The nodes that ``node`` takes its operands from, parameters and constants left out."""
+    return [n for n, _ in node.next_functions if n is not None and n.name() != "torch::autograd::AccumulateGrad"]
+
+
+def number_of(node: Node) -> int:
+    """How many nodes were made before ``node``: their order of execution in the forward pass."""
+    return node._sequence_nr()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def nodes_behind(roots: Iterable[Tensor]) -> Iterator[Node]:
+    """Every node that ``roots`` were computed by, each once, from the roots backwards."""
+    waiting = deque(t.grad_fn for t in roots if t.grad_fn is not None)
+    seen = set(waiting)
+    while waiting:
+        node = waiting.popleft()
+        yield node
+        for other in inputs_of(node):
+            if other not in seen:
+                seen.add(other)
+                waiting.append(other)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """How the input of a unit runs through to its output.
+
+    Attributes:
+        identity: Whether it arrives unchanged, and not by a projection.
+        shortcut: Node of the stream where it meets the first sum.
+        branches: Nodes of what is added to it, one or more a sum.
+        plain: Whether the output is the input and the branches summed, and nothing else.
+    """
+
+    identity: bool
+    shortcut: Node
+    branches: tuple[Node, ...]
+    plain: bool = False
+
+
+def stream_of(call: Call) -> Stream | None:
+    """The residual stream through ``call``; ``None`` where its output is no sum of its input and a branch.
+
+    The output may pass activations and normalisations behind the sum (a stock ResNet, post-norm transformers).
+    Where no unchanged input is found, the sum behind the output counts with the shorter of its operands for the
+    stream, if both come from the input: a projected shortcut. Whether the unit is residual is then for the others
+    of its class to say.
+    """
+    if call.node is None or call.source is None:
+        return None
+    path = _path(call.node, call.source, passable=_carries_the_stream)
+    if path is not None:
+        sums = [(node, after) for node, after in pairwise(path) if node.name() in _SUMS]
+        branches = [other for node, after in sums for other in inputs_of(node) if other is not after]
+        if branches:
+            plain = all(node.name() in _SUMS for node in path[:-1])
+            return Stream(identity=True, shortcut=sums[-1][1], branches=tuple(branches), plain=plain)
+        return None
+    total = call.node
+    while total.name() not in _SUMS:
+        operands = inputs_of(total)
+        if not _carries_the_stream(total) or len(operands) != 1:
+            return None
+        total = operands[0]
+    return _projected(total, call)
+
+
+def _projected(total: Node, call: Call) -> Stream | None:
+    source = call.source
+    assert source is not None
+    operands = inputs_of(total)
+    within = _made_within(call)
+    paths = [_path(operand, source, passable=within) for operand in operands]
+    if len(operands) != 2 or paths[0] is None or paths[1] is None:
+        return None
+    short, long = (0, 1) if len(paths[0]) < len(paths[1]) else (1, 0)
+    return Stream(identity=False, shortcut=operands[short], branches=(operands[long],))
+
+
+def _carries_the_stream(node: Node) -> bool:
+    name = node.name()
+    return name in _SUMS or name in _TRAILING or (name in _RELABELLING and len(inputs_of(node)) == 1)
+
+
+def _made_within(call: Call) -> Callable[[Node], bool]:
+    return lambda node: number_of(node) >= call.start
+
+
+def _path(start: Node, goal: Node, *, passable: Callable[[Node], bool]) -> list[Node] | None:
+    """The shortest way back from ``start`` to ``goal`` through ``passable`` nodes."""
+    before: dict[Node, Node | None] = {start: None}
+    waiting = deque([start])
+    while waiting:
+        node = waiting.popleft()
+        if node is goal:
+            path = [node]
+            while (previous := before[path[-1]]) is not None:
+                path.append(previous)
+            return path[::-1]
+        if passable(node):
+            for other in inputs_of(node):
+                if other not in before:
+                    before[other] = node
+                    waiting.append(other)
+    return None
+
+
+def makers(calls: Iterable[Call]) -> dict[Node, Call]:
+    """Node -> the outermost of ``calls`` whose output it made; modules that only relabel their input make nothing."""
+    found: dict[Node, Call] = {}
+    for call in calls:
+        if call.node is None:
+            continue
+        makes = not call.innermost or holds_parameters(call.module) or call.node.name() not in _RELABELLING
+        if makes:
+            found[call.node] = call
+    return found
+
+
+def calls_behind(node: Node, made: Mapping[Node, Call]) -> list[Call]:
+    """The calls whose outputs ``node`` is the sum of, up to scale, dropout and shape."""
+    if node in made:
+        return [made[node]]
+    if node.name() in _SUMS or node.name() in _RELABELLING:
+        return [call for other in inputs_of(node) for call in calls_behind(other, made)]
+    return []

@@ -1,0 +1,114 @@
+"""Residual streams, noted while the model runs: what each unit adds to its input, and how large both are."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from leadline.probe.capture import Call, Tape
+from leadline.probe.graph import calls_behind, makers, stream_of
+from leadline.probe.inputs import first_float
+from leadline.probe.moments import root_mean_square
+
+
+@dataclass(frozen=True, kw_only=True)
+class Residual:
+    """A unit whose output is a sum of its input and branches.
+
+    Attributes:
+        identity: Whether its input arrives at the sum unchanged, and not projected.
+        branches: Paths of the modules whose outputs are added.
+        stream: Root mean square of what arrives at the first sum beside the branch.
+        added: Root mean squares of the branches, in the order of ``branches``.
+    """
+
+    identity: bool
+    branches: tuple[str, ...]
+    stream: Tensor | None
+    added: tuple[Tensor, ...]
+
+
+@dataclass(kw_only=True)
+class Streams:
+    """Reads the residual stream of every unit as it ends, and lets go of what was only kept for that.
+
+    Attributes:
+        units: Paths of the modules that may be residual units.
+        kept: Paths of the modules whose outputs are needed until the end.
+        kept_inside: Those that are needed although they lie inside a unit.
+        found: The residual calls.
+    """
+
+    units: frozenset[str]
+    kept: frozenset[str]
+    kept_inside: frozenset[str]
+    found: dict[Call, Residual] = field(default_factory=dict)
+    _measured: dict[Call, Tensor] = field(default_factory=dict)
+    _overwritten: dict[type[nn.Module], set[str]] = field(default_factory=dict)
+
+    def ended(self, tape: Tape, call: Call, output: Tensor) -> None:
+        """A call has ended; units are read, and outputs inside them let go."""
+        outer = tape.running[-1] if tape.running else None
+        if outer is not None and outer.path in self.units:
+            self._measure_early(outer, call, output)
+        if call.path in self.units:
+            inner = tape.calls[call.first : -1]
+            residual = self._read(call, inner, output)
+            if residual is not None:
+                self.found[call] = residual
+            innermost = not any(other.path in self.units for other in inner)
+            _let_go(inner, self.kept_inside if innermost else self.kept)
+        elif not any(other.path in self.units for other in tape.running):
+            _let_go([call], self.kept)
+
+    def is_identity(self, call: Call) -> bool:
+        """Whether ``call`` is its input, unchanged, plus a branch."""
+        return call in self.found and self.found[call].identity
+
+    def _measure_early(self, unit: Call, call: Call, output: Tensor) -> None:
+        """Branches that the sum will overwrite, as ``out += x`` does, are measured at once.
+
+        Which ones those are is learnt from the first unit of a class, where all children are measured.
+        """
+        overwritten = self._overwritten.get(type(unit.module))
+        if overwritten is None or _inside(call, unit) in overwritten:
+            self._measured[call] = root_mean_square(output)
+
+    def _read(self, unit: Call, inner: list[Call], output: Tensor) -> Residual | None:
+        learnt = self._overwritten.setdefault(type(unit.module), set())
+        stream = stream_of(unit)
+        if stream is None:
+            return None
+        made = makers(inner)
+        branches = [call for node in stream.branches for call in calls_behind(node, made)]
+        learnt |= {_inside(call, unit) for call in branches if not call.intact}
+        arriving = first_float(unit.arguments) if stream.identity else None
+        if arriving is not None:
+            size = root_mean_square(arriving)
+        else:
+            size = next((self._size(call) for call in calls_behind(stream.shortcut, made)), None)
+        sizes = [self._size(call) for call in branches]
+        if stream.plain and arriving is not None and (not sizes or None in sizes):
+            sizes = [root_mean_square(output.detach() - arriving.detach())]
+        return Residual(
+            identity=stream.identity,
+            branches=tuple(dict.fromkeys(call.path for call in reversed(branches))),
+            stream=size,
+            added=tuple(s for s in sizes if s is not None) if None not in sizes else (),
+        )
+
+    def _size(self, call: Call) -> Tensor | None:
+        if call.intact and call.output is not None:
+            return root_mean_square(call.output)
+        return self._measured.get(call)
+
+
+def _inside(call: Call, unit: Call) -> str:
+    return call.path.removeprefix(f"{unit.path}.")
+
+
+def _let_go(calls: Iterable[Call], kept: frozenset[str]) -> None:
+    for call in calls:
+        if call.path not in kept:
+            call.output = None
+            call.version = 0
