@@ -1,10 +1,14 @@
 """The commands together, and what each of them owes its caller: an exit status and, where it fails, one sentence."""
 
+import signal
 import sys
 import textwrap
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -56,20 +60,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         130 interrupted.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    try:
-        status = typer.main.get_command(app)(arguments or ["--help"], prog_name="leadline", standalone_mode=False)
-        if not arguments:
-            return WRONG_CALL
-    except (KeyboardInterrupt, typer.Abort):
-        status = INTERRUPTED
-    except Exception as error:  # The last line of defence: whatever happens, the caller gets a sentence and a status.
-        if "--traceback" in arguments:
-            traceback.print_exception(error)
-        status, sentence = _explained(error)
-        say(sentence)
+    with _noted_interrupts() as interrupted:
+        try:
+            command = typer.main.get_command(app)
+            status = command(arguments or ["--help"], prog_name="leadline", standalone_mode=False) or HEALTHY
+        except (KeyboardInterrupt, typer.Abort):
+            status = INTERRUPTED
+        except (
+            Exception
+        ) as error:  # The last line of defence: whatever happens, the caller gets a sentence and a status.
+            status = INTERRUPTED if interrupted() else _told(error, with_traceback="--traceback" in arguments)
     if status == INTERRUPTED:
         say("Interrupted; no report was left half-written.", kind="leadline")
-    return status or HEALTHY
+    return status if arguments else WRONG_CALL
+
+
+@contextmanager
+def _noted_interrupts() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C raises as ever and is remembered: torch, while it is being imported, makes another error of it."""
+    seen = threading.Event()
+
+    def interrupt(signal_number: int, frame: FrameType | None) -> None:
+        seen.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield seen.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _told(error: Exception, *, with_traceback: bool) -> int:
+    """Say what went wrong; the exit status of it."""
+    if with_traceback:
+        traceback.print_exception(error)
+    status, sentence = _explained(error)
+    say(sentence)
+    return status
 
 
 def _explained(error: Exception) -> tuple[int, str]:
