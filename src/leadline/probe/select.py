@@ -131,10 +131,15 @@ def layers_of(plan: Plan, calls: Sequence[Call], residual: Callable[[Call], bool
         residual: Whether a call of a unit is its input plus a branch.
     """
     units = _chosen_units(plan, calls, residual)
-    layers = [
-        call for call in calls if call.path in units or (call.path in plan.chosen and not _is_within(call.path, units))
-    ]
-    return [call for call in layers if call.shape], units
+    chosen = [call for call in calls if call.path in units or _stands_alone(call, plan, units)]
+    return [call for call in chosen if call.shape], units
+
+
+def _stands_alone(call: Call, plan: Plan, units: set[str]) -> bool:
+    """Whether a call is a layer of its own: asked for by name or, beside blocks, a leaf with parameters."""
+    if call.path not in plan.chosen:
+        return False
+    return not plan.blocks or (call.innermost and not _is_within(call.path, units))
 
 
 def _chosen_units(plan: Plan, calls: Sequence[Call], residual: Callable[[Call], bool]) -> set[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from leadline.probe.capture import Call, Tape
-from leadline.probe.graph import calls_behind, makers, stream_of
+from leadline.probe.graph import Stream, calls_behind, makers, stream_of
 from leadline.probe.inputs import first_float
 from leadline.probe.moments import root_mean_square
 
@@ -17,9 +17,9 @@ class Residual:
 
     Attributes:
         identity: Whether its input arrives at the sum unchanged, and not projected.
-        branches: Paths of the modules whose outputs are added.
+        branches: Paths of the modules whose outputs are added, in order of execution.
         stream: Root mean square of what arrives at the first sum beside the branch.
-        added: Root mean squares of the branches, in the order of ``branches``.
+        added: Root mean squares of the branches; empty where one of them is not known.
     """
 
     identity: bool
@@ -30,7 +30,7 @@ class Residual:
 
 @dataclass(kw_only=True)
 class Streams:
-    """Reads the residual stream of every unit as it ends, and lets go of what was only kept for that.
+    """Reads the residual stream of every unit as it ends, and lets go of outputs that were only kept for that.
 
     Attributes:
         units: Paths of the modules that may be residual units.
@@ -43,7 +43,7 @@ class Streams:
     kept: frozenset[str]
     kept_inside: frozenset[str]
     found: dict[Call, Residual] = field(default_factory=dict)
-    _measured: dict[Call, Tensor] = field(default_factory=dict)
+    _sizes: dict[Call, Tensor] = field(default_factory=dict)
     _overwritten: dict[type[nn.Module], set[str]] = field(default_factory=dict)
 
     def ended(self, tape: Tape, call: Call, output: Tensor) -> None:
@@ -51,14 +51,18 @@ class Streams:
         outer = tape.running[-1] if tape.running else None
         if outer is not None and outer.path in self.units:
             self._measure_early(outer, call, output)
+        nested = any(other.path in self.units for other in tape.running)
         if call.path in self.units:
             inner = tape.calls[call.first : -1]
+            first = type(call.module) not in self._overwritten
             residual = self._read(call, inner, output)
             if residual is not None:
                 self.found[call] = residual
-            innermost = not any(other.path in self.units for other in inner)
-            _let_go(inner, self.kept_inside if innermost else self.kept)
-        elif not any(other.path in self.units for other in tape.running):
+            # A unit that another one holds, or the first of its class, may turn out not to count: its leaves stay.
+            settled = not first and (residual is not None or not nested)
+            holds_units = any(other.path in self.units for other in inner)
+            _let_go(inner, self.kept_inside if settled and not holds_units else self.kept)
+        elif not nested:
             _let_go([call], self.kept)
 
     def is_identity(self, call: Call) -> bool:
@@ -72,35 +76,40 @@ class Streams:
         """
         overwritten = self._overwritten.get(type(unit.module))
         if overwritten is None or _inside(call, unit) in overwritten:
-            self._measured[call] = root_mean_square(output)
+            self._sizes[call] = root_mean_square(output)
 
     def _read(self, unit: Call, inner: list[Call], output: Tensor) -> Residual | None:
-        learnt = self._overwritten.setdefault(type(unit.module), set())
+        overwritten = self._overwritten.setdefault(type(unit.module), set())
         stream = stream_of(unit)
         if stream is None:
             return None
         made = makers(inner)
-        branches = [call for node in stream.branches for call in calls_behind(node, made)]
-        learnt |= {_inside(call, unit) for call in branches if not call.intact}
-        arriving = first_float(unit.arguments) if stream.identity else None
-        if arriving is not None:
+        branches = [call for node in stream.branches for call in calls_behind(node, made)][::-1]
+        overwritten |= {_inside(call, unit) for call in branches if call.output is not None and not call.intact}
+        arriving = first_float(unit.arguments)
+        assert arriving is not None
+        if stream.identity:
             size = root_mean_square(arriving)
         else:
             size = next((self._size(call) for call in calls_behind(stream.shortcut, made)), None)
-        sizes = [self._size(call) for call in branches]
-        if stream.plain and arriving is not None and (not sizes or None in sizes):
-            sizes = [root_mean_square(output.detach() - arriving.detach())]
         return Residual(
             identity=stream.identity,
-            branches=tuple(dict.fromkeys(call.path for call in reversed(branches))),
+            branches=tuple(dict.fromkeys(call.path for call in branches)),
             stream=size,
-            added=tuple(s for s in sizes if s is not None) if None not in sizes else (),
+            added=self._added(stream, branches, output, arriving),
         )
 
+    def _added(self, stream: Stream, branches: list[Call], output: Tensor, arriving: Tensor) -> tuple[Tensor, ...]:
+        sizes = [self._size(call) for call in branches]
+        known = tuple(size for size in sizes if size is not None)
+        if known and len(known) == len(sizes):
+            return known
+        return (root_mean_square(output.detach() - arriving.detach()),) if stream.plain else ()
+
     def _size(self, call: Call) -> Tensor | None:
-        if call.intact and call.output is not None:
-            return root_mean_square(call.output)
-        return self._measured.get(call)
+        if call not in self._sizes and call.intact and call.output is not None:
+            self._sizes[call] = root_mean_square(call.output)
+        return self._sizes.get(call)
 
 
 def _inside(call: Call, unit: Call) -> str:
@@ -111,4 +120,3 @@ def _let_go(calls: Iterable[Call], kept: frozenset[str]) -> None:
     for call in calls:
         if call.path not in kept:
             call.output = None
-            call.version = 0
