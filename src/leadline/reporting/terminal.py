@@ -81,7 +81,8 @@ def finding_text(finding: Finding) -> RenderableType:
         (f"{MARKS[finding.severity]} {finding.severity}  {finding.code}", STYLES[finding.severity]),
         (f"  {printable(finding.layer)}" if finding.layer else "", "bold"),
     )
-    facts = [("theory", finding.expected)] if finding.expected else []
+    told = finding.expected in finding.message
+    facts = [] if told else [("theory", finding.expected)]
     facts += [("or" if i else "try", remedy.text) for i, remedy in enumerate(finding.remedies)]
     facts += [("source", str(finding.source))] if finding.source else []
     body = Group(Text(printable(finding.message)), *([_beside(facts)] if facts else []))
