@@ -71,14 +71,18 @@ def jacobian_singular_values(
 
 def _singular_values(jacobian: Float[Tensor, "blocks m n"]) -> Float[Tensor, " k"]:
     wide = jacobian if jacobian.shape[1] <= jacobian.shape[2] else jacobian.mT
-    if not wide.isfinite().all():
-        return wide.new_full((wide.shape[0] * wide.shape[1],), torch.nan)
+    undefined = wide.new_full((wide.shape[0] * wide.shape[1],), torch.nan)
     if wide.dtype == torch.float64:
+        if not wide.isfinite().all():
+            return undefined
         sigma = torch.linalg.svdvals(wide)
     else:
         # The float64 Gram matrix gives them to 1e-8 of the largest: below the rounding of a narrower Jacobian.
         wide = wide.double()
-        sigma = torch.linalg.eigvalsh(wide @ wide.mT).clamp(min=0.0).sqrt()
+        gram = wide @ wide.mT
+        if not gram.isfinite().all():
+            return undefined
+        sigma = torch.linalg.eigvalsh(gram).clamp(min=0.0).sqrt()
     return sigma.flatten().sort(descending=True).values.to(jacobian.dtype)
 
 
