@@ -35,5 +35,8 @@ def seeded(seed: int) -> Iterator[None]:
         True
     """
     with kept_rng():
-        torch.manual_seed(seed)
+        # Not `torch.manual_seed`, which also moves the generators of devices that are not put back.
+        torch.default_generator.manual_seed(seed)
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed_all(seed)
         yield
