@@ -92,9 +92,23 @@ def test_the_last_line_names_the_codes_and_layers_of_the_errors():
     assert last == "✗ 1 error, 1 warning: gradient-vanishing at fc.3."
 
 
-def test_a_network_with_warnings_only_is_healthy():
-    last = shown(diagnosis(findings=[finding(severity="warning")])).splitlines()[-1]
-    assert last == "✓ Healthy: 1 warning."
+def test_without_errors_the_last_line_names_the_warnings():
+    last = shown(diagnosis(findings=[finding(severity="warning"), finding(severity="note")])).splitlines()[-1]
+    assert last == "! 1 warning, 1 note: gradient-vanishing at fc.3."
+
+
+def test_a_network_with_notes_only_is_healthy():
+    assert shown(diagnosis(findings=[finding(severity="note")])).splitlines()[-1] == "✓ Healthy: 1 note."
+
+
+def test_more_than_three_errors_end_in_how_many_more():
+    last = " ".join(shown(diagnosis(findings=[finding(f"fc.{i}") for i in range(5)]), width=200).splitlines()[-1:])
+    assert last.endswith("gradient-vanishing at fc.2 and 2 more.")
+
+
+def test_theory_that_the_message_tells_is_not_told_twice():
+    told = finding(message="It shrinks. Theory expects less.", expected="Theory expects less.")
+    assert shown(diagnosis(findings=[told])).count("Theory expects less.") == 1
 
 
 def test_many_findings_end_in_how_many_more_there_are():

@@ -98,12 +98,14 @@ def verdict(diagnosis: Diagnosis) -> RenderableType:
 
 def _conclusion(diagnosis: Diagnosis) -> Text:
     """The last line: healthy or not, and which codes at which layers say so."""
-    if diagnosis.healthy:
+    grave = [f for f in diagnosis.findings if f.severity == "error"]
+    grave = grave or [f for f in diagnosis.findings if f.severity == "warning"]
+    if not grave:
         return Text(f"✓ Healthy: {words.tally(diagnosis)}.", style="bold green")
-    errors = [f for f in diagnosis.findings if f.severity == "error"]
-    where = [f"{f.code} at {printable(f.layer)}" if f.layer else f.code for f in errors[:3]]
-    more = f" and {len(errors) - 3} more" if len(errors) > 3 else ""
-    return Text(f"✗ {words.tally(diagnosis).capitalize()}: {', '.join(where)}{more}.", style="bold red")
+    where = [f"{f.code} at {printable(f.layer)}" if f.layer else f.code for f in grave[:3]]
+    more = f" and {len(grave) - 3} more" if len(grave) > 3 else ""
+    mark, style = MARKS[grave[0].severity], STYLES[grave[0].severity]
+    return Text(f"{mark} {words.tally(diagnosis).capitalize()}: {', '.join(where)}{more}.", style=style)
 
 
 def _headline(profile: Profile, title: str) -> RenderableType:
