@@ -1,8 +1,7 @@
 """Each metric once, as a formula on a spectrum or on a Gram matrix.
 
-The public functions apply these formulas to the singular values of one matrix. Whoever measures many matrices of
-one shape calls ``matrix_metrics`` of ``_batch``, which is the two functions at the end of this file on one batch
-of Gram matrices.
+The public functions apply these formulas to singular values. Whoever measures many matrices at once calls the two
+functions at the end of this file on a batch of float64 Gram matrices, with the eigenvalues of ``gram_eigenvalues``.
 
 Every eigenvalue formula takes the k = min(n, d) squared singular values in any order and on any scale, float64,
 non-negative, and keeps the leading dimensions. ``nan`` among them gives ``nan``.
