@@ -13,6 +13,7 @@ from leadline.doctor.coordinate_runs import update_rule
 from leadline.doctor.coordinate_trends import _word
 from leadline.doctor.coordinates import coordinate_check
 from leadline.nn import mlp
+from leadline.targets import load
 
 BATCH = gaussian(32, (16,), seed=0, classes=10)
 WIDTHS = (32, 64, 128, 256)
@@ -239,3 +240,12 @@ def test_our_update_rules_are_torchs(name, generator):
 def test_a_wrong_call_is_told_in_a_sentence(options, message):
     with pytest.raises(UsageError, match=message):
         check(standard, **options)
+
+
+def test_a_target_is_checked_by_replacing_its_option():
+    target = load("gpt:depth=1,heads=2", batch=2, input_shape=(8,))
+    made = coordinate_check(
+        lambda width, seed: target.build(seed, width=width), target.inputs, target.targets, widths=(16, 32), seeds=2
+    )
+    assert made.sizes == (16, 32)
+    assert {"transformer.h.0.mlp.c_fc", "lm_head", "output"} <= {t.module for t in made.trends}
