@@ -9,7 +9,6 @@
 import sys
 from pathlib import Path
 
-import leadline
 from leadline.cli import main
 
 OUT = Path(__file__).parents[1] / "out"

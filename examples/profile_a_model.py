@@ -14,6 +14,8 @@ import leadline
 
 
 class Net(nn.Module):
+    """A stem, four convolutions with skips around them, and a head."""
+
     def __init__(self):
         super().__init__()
         self.stem = nn.Conv2d(1, 16, 3, padding=1)
@@ -21,7 +23,8 @@ class Net(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm2d(16) for _ in range(4))
         self.head = nn.Linear(16, 10)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The logits of the images."""
         x = torch.relu(self.stem(x))
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = x + torch.relu(norm(conv(x)))
@@ -40,8 +43,7 @@ assert all(parameter.grad is None for parameter in net.parameters())
 
 # %% Layers by name, in order of execution, each with one number per metric.
 print(f"stem: rms {profile['stem'].rms:.3f}, gradient norm {profile['stem'].grad_norm:.2e}")
-assert [layer.name for layer in profile.layers][0] == "stem"
-assert [layer.name for layer in profile.layers][-1] == "head"
+assert (profile.layers[0].name, profile.layers[-1].name) == ("stem", "head")
 
 # %% A table, and a file that comes back the same.
 frame = profile.to_frame()

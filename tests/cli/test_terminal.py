@@ -5,13 +5,17 @@ import math
 
 import pytest
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, RenderableType
 from tests.cli.records import diagnosis, finding, layer
 
 from leadline._core.diagnosis import Diagnosis, Prediction
 from leadline._core.rates import Rate
+from leadline._core.weights import WeightSpectrum
+from leadline.doctor.coordinates import CoordinateCheck, Trend
 from leadline.reporting.terminal import summary
+from leadline.reporting.terminal_coordinates import coordinate_table
 from leadline.reporting.terminal_table import elided, printable
+from leadline.reporting.terminal_weights import weight_table
 
 
 def shown(diagnosis: Diagnosis, *, width: int = 80, colour: bool = False) -> str:
@@ -137,3 +141,57 @@ def test_an_empty_profile_says_so():
 def test_colour_only_where_asked():
     assert "\x1b[1;31m" in shown(diagnosis(findings=[finding()]), colour=True)
     assert "\x1b" not in shown(diagnosis(findings=[finding()]))
+
+
+def spectrum(**fields) -> WeightSpectrum:
+    values = dict.fromkeys(("frobenius_norm", "sigma_max", "sigma_min", "condition_number", "isometry_gap"), 2.0)
+    ranks = dict.fromkeys(("participation_ratio", "effective_rank", "stable_rank", "numerical_rank"), 8.0)
+    shape = {"shape": (16, 8), "rows": 16, "columns": 8, "orthogonality_gap": 0.1, "singular_values": (2.0,) * 8}
+    return WeightSpectrum(**{**values, **ranks, **shape, **fields})
+
+
+def trend(module: str, metric: str, verdict: str) -> Trend:
+    slope = Rate(estimate=-0.456, low=-0.5, high=-0.4, increments=5, over="draws")
+    return Trend(module=module, metric=metric, slope=slope, verdict=verdict, message="")
+
+
+def printed(table: RenderableType, *, width: int) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False, color_system=None)
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_spectra_fit_the_terminal_and_say_how_many_weights_are_left_out(width: int):
+    text = printed(weight_table({f"{LONG}.{i}.weight": spectrum() for i in range(200)}, width=width), width=width)
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+    assert "… 182 more weights, see --json" in text
+
+
+def test_names_are_elided_no_further_than_tells_them_apart():
+    spectra = {f"blocks.{i}.linear.weight": spectrum() for i in range(3)}
+    text = printed(weight_table(spectra, width=60), width=60)
+    assert all(f"blocks.{i}" in text for i in range(3))
+
+
+def test_a_weight_shows_shape_and_rank():
+    row = printed(weight_table({"fc": spectrum(numerical_rank=5.0)}, width=100), width=100).splitlines()[-1]
+    assert row.split() == ["fc", "16×8", "2.00", "2.00", "2.00", "2.00", "8.00", "5/8"]
+
+
+def test_the_coordinate_check_shows_powers_and_its_verdict():
+    trends = (trend("fc", "mean_abs", "shrinks"), trend("fc", "mean_abs_change", "grows"))
+    check = CoordinateCheck(
+        over="width",
+        sizes=(64, 128),
+        steps=3,
+        seeds=5,
+        optimiser="adam",
+        rows=(),
+        trends=trends,
+        verdict="grows with width",
+    )
+    lines = printed(coordinate_table(check, width=80), width=80).splitlines()
+    assert lines[2].split() == ["fc", "width^−0.46", "shrinks", "width^−0.46", "grows"]
+    assert lines[-1] == "Coordinates: grows with width."
