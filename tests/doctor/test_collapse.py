@@ -78,7 +78,7 @@ def test_a_weight_with_a_single_column_cannot_have_more_than_rank_one():
 def test_the_first_layer_with_the_same_output_for_every_sample_is_an_error():
     (finding,) = found(chain({"rms": [1.0] * 4, "distinction": [0.9, 0.5, 1e-16, 1e-16]}), "constant-output")
     assert (finding.layer, finding.severity) == ("fc2", "error")
-    assert "0.5 of the squared length" in finding.message
+    assert "tells samples apart; of what it reads a share of 0.5 does" in finding.message
 
 
 @pytest.mark.parametrize(("distinction", "layer"), [(1e-13, "fc2"), (5e-14, "fc1")])
@@ -118,4 +118,4 @@ def test_a_weight_far_larger_than_its_like_is_named(factor, count):
     profile = replace(chain({"rms": [1.0] * 4}), weight_norms=norms, weight_shapes=shapes)
     findings = found(profile, "activation-growth")
     assert len(findings) == count
-    assert all(f"{factor:.3g} times as much" in finding.message for finding in findings)
+    assert all(f"{factor:.4g} times as much" in finding.message for finding in findings)

@@ -11,7 +11,7 @@ from leadline._core.profile import LayerProfile, Profile
 def test_dead_units_are_judged_by_their_share(share, severity):
     findings = found(chain({"dead_fraction": [0.1, share, 0.2]}), "dead-units")
     assert [(finding.layer, finding.severity) for finding in findings] == ([("fc1", severity)] if severity else [])
-    assert all(f"{share:.3g} of the units" in finding.message for finding in findings)
+    assert all(f"{100 * share:.3g} % of the units" in finding.message for finding in findings)
 
 
 def test_a_dead_layer_that_a_skip_leads_around_is_a_warning():
@@ -20,7 +20,7 @@ def test_a_dead_layer_that_a_skip_leads_around_is_a_warning():
     )
     (finding,) = found(Profile(layers=(layer,)), "dead-units")
     assert finding.severity == "warning"
-    assert "1 of the units of block.fc" in finding.message
+    assert "100 % of the units of block.fc" in finding.message
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_saturation_is_judged_by_its_share(share, severity):
 def test_a_saturated_stack_is_one_finding_that_counts_the_layers():
     (finding,) = found(chain({"saturated_fraction": [0.2, 0.8, 0.9, 0.95]}), "saturation")
     assert finding.layer == "fc1"
-    assert "0.8 of the activations are saturated, and so in 2 more layers" in finding.message
+    assert "80 % of the activations are saturated, and so in 2 more layers" in finding.message
 
 
 def test_an_unused_module_is_named_without_the_modules_inside_it():

@@ -17,8 +17,8 @@ from leadline.theory import batch_norm_gradient_rate
 SPREAD = 3.0
 # Share of the squared length that tells samples apart: below it, a relative difference of 1e-3, they are lost.
 DISTINCTION = 1e-6
-# Rates that theory calls zero: below one decade in 10,000 layers.
-ZERO = 1e-4
+# Rates that theory calls zero, in decades a block: the gains of drawn weights scatter by that much.
+ZERO = 2e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +86,8 @@ def depth_limit(profile: Profile, predictions: tuple[Prediction, ...]) -> DepthL
     first = min(ends, key=lambda end: end.estimate)
     return DepthLimit(
         estimate=first.estimate,
-        low=min(end.low for end in ends),
-        high=min(end.high for end in ends),
+        low=min(first.estimate, *(end.low for end in ends)),
+        high=max(first.estimate, min(end.high for end in ends)),
         mechanism=first.mechanism if math.isfinite(first.estimate) else "nothing that the rates show",
     )
 

@@ -133,9 +133,9 @@ def _weight_std(profile: Profile, layer: LayerProfile) -> float:
 
 
 def _bias_std(profile: Profile, layer: LayerProfile) -> float:
-    """Torch's default, 1/√(3 fan_in), where the layer is one map with more parameters than its weight has entries."""
+    """Torch's default, 1/√(3 fan_in), where the layer is one map with a bias and its weight is torch's default too."""
     weights = weights_of(profile, layer)
-    if len(weights) != 1:
+    if len(weights) != 1 or abs(_weight_std(profile, layer) * math.sqrt(3) - 1) > 0.05:
         return 0.0
     rows, columns = profile.weight_shapes[weights[0]]
     return 1 / math.sqrt(3 * columns) if layer.parameters == rows * columns + rows else 0.0

@@ -66,7 +66,7 @@ def _plain(profile: Profile, design: Design) -> Iterator[Prediction]:
         source=Source(key="schoenholz2017", locator="eq. 15"),
     )
     slope = 2 * (gradient - signal)
-    if slope < -0.01:
+    if slope < -0.01 or design.activation == "identity":
         yield Prediction(
             metric="distinction",
             rate=slope,
@@ -107,12 +107,13 @@ def _batch_norm(profile: Profile, design: Design) -> Iterator[Prediction]:
         f"the limit of large batches{here}; {rate / _NATS:.3g} decades{a_link}.",
         source=Source(key="yang2019", locator="theorem 3.9"),
     )
-    yield Prediction(
-        metric="rms",
-        rate=0.0,
-        statement=f"{design}: batch normalisation sets the scale of activations anew in every layer.",
-        source=Source(key="yang2019", locator="section 3"),
-    )
+    for metric, what in (("rms", "the scale of activations anew"), ("distinction", "samples apart again")):
+        yield Prediction(
+            metric=metric,
+            rate=0.0,
+            statement=f"{design}: batch normalisation sets {what} in every layer.",
+            source=Source(key="yang2019", locator="section 3"),
+        )
 
 
 def _layer_norm(design: Design) -> Iterator[Prediction]:
@@ -132,12 +133,14 @@ def _layer_norm(design: Design) -> Iterator[Prediction]:
 
 def _residual(profile: Profile, design: Design) -> Iterator[Prediction]:
     """Independent variances add: a branch of λ times the stream's variance lengthens the stream by ½·log(1 + λ)."""
+    chain = profile.chain
     shares = [
         (layer.branch_rms / layer.stream_rms) ** 2
-        for layer in profile.chain[1:]
-        if layer.stream_rms > 0 and layer.branch_rms >= 0
+        for before, layer in pairwise(chain)
+        if layer.shape == before.shape and layer.stream_rms > 0 and layer.branch_rms >= 0
     ]
-    if len(shares) < 2:
+    # Where the shape of the stream changes, what becomes of its size is not for the branch to say.
+    if len(shares) < max(2, 0.9 * (len(chain) - 1)):
         return
     rate = fmean(0.5 * math.log10(1 + share) for share in shares)
     about = f"{design} whose branch has on average {fmean(shares):.3g} times the variance of the stream"

@@ -10,6 +10,7 @@ from leadline.doctor.layers import depth_of
 # What stays true whatever else is wrong.
 _INDEPENDENT = frozenset({"nonfinite", "degenerate-batch", "small-batch-norm", "unused-layer"})
 _BACKWARD = frozenset({"gradient-explosion", "gradient-vanishing", "aligned-gradients"})
+_CUTS = frozenset({"dead-units", "constant-output"})
 _ALIKE = frozenset({"rank-collapse", "token-collapse", "constant-output", "aligned-gradients", "dead-units"})
 
 # Cause -> what follows from it, in the order in which causes are looked for: a later one may follow from an earlier.
@@ -51,35 +52,46 @@ def _void(finding: Finding) -> bool:
 
 
 def _merge(findings: Iterable[Finding]) -> list[Finding]:
-    """One finding per code and layer: the most severe, with the evidence of all."""
+    """One finding per code and layer: the most severe, with the sentences and the evidence of all."""
     merged: dict[tuple[str, str], Finding] = {}
     for finding in findings:
         key = (finding.code, finding.layer)
-        other = merged.get(key, finding)
-        first, second = sorted((other, finding), key=lambda f: _SEVERITIES.index(f.severity))
-        merged[key] = replace(first, evidence={**second.evidence, **first.evidence})
+        merged[key] = _joined(merged[key], finding) if key in merged else finding
     return list(merged.values())
 
 
+def _joined(one: Finding, other: Finding) -> Finding:
+    first, second = sorted((one, other), key=lambda f: _SEVERITIES.index(f.severity))
+    sentence = second.message.removeprefix(f"{second.layer}: ")
+    message = f"{first.message} {sentence[:1].upper()}{sentence[1:]}"
+    return replace(first, message=message, evidence={**second.evidence, **first.evidence})
+
+
 def _demote(profile: Profile, findings: list[Finding]) -> list[Finding]:
-    roots: list[Finding] = []
-    open_, found = list(findings), []
-    for code in _CONSEQUENCES:
-        for root in [f for f in open_ if f.code == code and f.severity != "note"]:
-            if any(root is f for f in open_):
-                followers = [f for f in open_ if f is not root and _follows(profile, f, root)]
-                found += [_as_consequence(f, root) for f in followers]
-                open_ = [f for f in open_ if not any(f is each for each in followers)]
-                roots.append(root)
-    return open_ + found
+    """Every finding that follows from another as a note; of several of one code the first, of the root's own none."""
+    left = sorted(findings, key=lambda f: depth_of(profile, f.layer))
+    notes: list[Finding] = []
+    for root in sorted((f for f in left if f.severity != "note" and f.code in _CONSEQUENCES), key=_precedence):
+        if not any(root is f for f in left):
+            continue
+        followers = [f for f in left if f is not root and _follows(profile, f, root)]
+        left = [f for f in left if not any(f is each for each in followers)]
+        firsts = {f.code: f for f in reversed(followers) if f.code != root.code}
+        notes += [_as_consequence(f, root) for f in firsts.values()]
+    return left + notes
+
+
+def _precedence(root: Finding) -> int:
+    """A weight that is zero is the cause of dead units; otherwise these are the cause of an output that is constant."""
+    return -1 if root.evidence.get("gain") == 0 else list(_CONSEQUENCES).index(root.code)
 
 
 def _follows(profile: Profile, finding: Finding, root: Finding) -> bool:
     """Whether the root's code explains the finding, and the root stands where its cause would.
 
     A fault of one layer shows forward behind it, and backward at it or at its neighbour (the activation between two
-    maps belongs to either). A drift along the chain explains what lies behind its onset; it leaves the drift of
-    the gradient to itself.
+    maps belongs to either); one that lets nothing pass may stop the gradient of any layer. A drift along the chain
+    explains what lies behind its onset; it leaves the drift of the gradient to itself.
     """
     if finding.code not in _CONSEQUENCES[root.code]:
         return False
@@ -89,7 +101,8 @@ def _follows(profile: Profile, finding: Finding, root: Finding) -> bool:
     if finding.code == "aligned-gradients":
         return True
     if finding.code in _BACKWARD:
-        return not _drift(finding) and not _drift(root) and abs(at - cause) <= 1
+        cut = root.code in _CUTS and root.severity == "error"
+        return not _drift(finding) and not _drift(root) and (cut or abs(at - cause) <= 1)
     if finding.code == root.code and not _drift(root):
         return at > cause and not _drift(finding)
     return at >= cause

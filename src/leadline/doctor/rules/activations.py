@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from leadline._core.diagnosis import Finding, Severity
-from leadline._core.profile import Profile
+from leadline._core.profile import LINEAR_KINDS, Profile
 from leadline._core.sources import Source
 from leadline.doctor.registry import rule
 from leadline.doctor.trends import Step, Trend, chain_steps, onset, trend
@@ -19,7 +19,7 @@ def activation_growth(
     2 decades is a factor of 100: the stream of a healthy pre-norm network grows like the root of the number of blocks
     and reaches that after 10,000 of them. Beyond ``error``, 3.5 decades, the loss starts in the thousands; of 240
     networks that were trained, none beyond 3.3 decades learned. One layer that multiplies by ``step`` decades (a factor
-    of 30) more than its like is named by itself; the first layer is held against the input.
+    of 30) more than its like is named by itself; layers outside the chain are held against the one in front.
     """
     of = trend(profile, "rms", apart=step)
     yield from _geometric(of, "activation-growth", of.decades, limit, error)
@@ -88,17 +88,25 @@ def _evidence(of: Trend) -> dict:
 def _by_one_layer(profile: Profile, of: Trend, code: str, limit: float) -> Iterator[Finding]:
     grows = code == "activation-growth"
     usual = of.rate.estimate if math.isfinite(of.rate.estimate) else 0.0
-    for step in (*_entry(profile, limit), *of.apart):
+    for step in (*_around(profile, limit), *of.apart):
         deviation = step.decades - usual
         if math.isfinite(deviation) and (deviation > limit) == grows and abs(deviation) > limit:
             yield _jump(step, code, deviation)
 
 
-def _entry(profile: Profile, limit: float) -> tuple[Step, ...]:
-    """The step from the input to the first layer of the profile, where it stands out."""
-    if profile.inputs is None or not profile.layers or not profile.inputs.rms > 0:
-        return ()
-    return tuple(s for s in chain_steps((profile.inputs, profile.layers[0]), "rms") if abs(s.decades) > limit)
+def _around(profile: Profile, limit: float) -> tuple[Step, ...]:
+    """The steps outside the chain that stand out: from the input to the first layer, and into stem and head.
+
+    An embedding reads no numbers, and a norm sets them anew: neither makes a step.
+    """
+    links = {layer.name for layer in profile.chain[1:]}
+    ordered = [profile.inputs, *profile.layers] if profile.inputs is not None else list(profile.layers)
+    steps = chain_steps(ordered, "rms")
+    return tuple(step for step in steps if step.layer.name not in links and _reads(step) and abs(step.decades) > limit)
+
+
+def _reads(step: Step) -> bool:
+    return step.layer.kind in LINEAR_KINDS or step.layer.role == "block"
 
 
 def _jump(step: Step, code: str, deviation: float) -> Finding:

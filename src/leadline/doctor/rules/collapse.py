@@ -97,10 +97,12 @@ def _rounding(layer: LayerProfile, limit: float = 2.0) -> float:
 def _constant_finding(profile: Profile, layer: LayerProfile, read: LayerProfile | None) -> Finding:
     zero = layer.rms == 0
     head = zero and layer is profile.layers[-1]
-    before = (
-        f", while its input does ({read.distinction:.3g} of the squared length tells samples apart)" if read else ""
+    before = f"; of what it reads a share of {read.distinction:.3g} does" if read else ""
+    what = (
+        "nothing in its output, which is 0, tells samples apart"
+        if zero
+        else "nothing in its output tells samples apart"
     )
-    what = "it gives 0 for every sample" if zero else "its output does not depend on the sample"
     why = "; a head that starts at zero learns from the first step on" if head else before
     return Finding(
         code="constant-output",

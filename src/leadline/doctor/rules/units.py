@@ -31,7 +31,7 @@ def _finding(layer: LayerProfile, share: float, error: float) -> Finding:
         code="dead-units",
         layer=layer.name,
         severity="error" if share >= error and not layer.residual else "warning",
-        message=f"{layer.name}: {share:.3g} of the units{inside} give zero for every sample.",
+        message=f"{layer.name}: {100 * share:.3g} % of the units{inside} give zero for every sample.",
         evidence={"dead_fraction": share, "module": module},
     )
 
@@ -53,6 +53,6 @@ def saturation(profile: Profile, *, limit: float = 0.5, error: float = 0.9) -> I
         code="saturation",
         layer=first.name,
         severity="error" if share >= error and not first.residual else "warning",
-        message=f"{first.name}: {share:.3g} of the activations are saturated{further}.",
+        message=f"{first.name}: {100 * share:.3g} % of the activations are saturated{further}.",
         evidence={"saturated_fraction": share, "layers": len(found)},
     )

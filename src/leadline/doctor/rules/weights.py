@@ -24,7 +24,25 @@ def large_weight(profile: Profile, *, limit: float = 30.0) -> Iterator[Finding]:
         usual = median(gains)
         for name, gain in zip(group, gains, strict=True):
             if len(group) >= 3 and usual > 0 and gain > limit * usual:
-                yield _large(profile, name, gain, usual)
+                yield _large(profile, group, name, gain, usual)
+
+
+@rule("activation-growth", source=Source(key="leadline"))
+def large_embedding(profile: Profile, *, limit: float = 30.0) -> Iterator[Finding]:
+    """An embedding whose entries have a root mean square above ``limit``.
+
+    Normalised branches add numbers of order one to the stream; beside an embedding 30 times as large all of them
+    together say nothing until it has shrunk.
+    """
+    for layer in profile.layers:
+        if "Embedding" in layer.kind and layer.rms > limit:
+            yield Finding(
+                code="activation-growth",
+                layer=layer.name,
+                severity="warning",
+                message=f"{layer.name}: the embedding has a root mean square of {layer.rms:.3g}; blocks add about 1.",
+                evidence={"rms": layer.rms},
+            )
 
 
 @rule("constant-output", source=Source(key="leadline"))
@@ -82,13 +100,20 @@ def _gain(profile: Profile, name: str) -> float:
     return profile.weight_norms[name] / math.sqrt(rows)
 
 
-def _large(profile: Profile, name: str, gain: float, usual: float) -> Finding:
+def _large(profile: Profile, group: list[str], name: str, gain: float, usual: float) -> Finding:
     layer, module = layer_of(profile, name), module_of(name)
-    factor = gain / usual
+    factor, share = gain / usual, profile.weights.get(name, math.nan) / _usual_gradient(profile, group)
+    hidden = f"; a norm behind it hides that, but its gradient is {share:.2g} of theirs" if share < 10 / factor else ""
     return Finding(
         code="activation-growth",
         layer=layer,
         severity="warning",
-        message=f"{layer}: the weight of {module} multiplies by {gain:.3g}, {factor:.3g} times as much as its like.",
-        evidence={"module": module, "gain": gain, "usual": usual, "factor": factor},
+        message=f"{layer}: the weight of {module} multiplies by {gain:.4g}, {factor:.4g} times as much as its "
+        f"like{hidden}.",
+        evidence={"module": module, "gain": gain, "usual": usual, "factor": factor, "gradient": share},
     )
+
+
+def _usual_gradient(profile: Profile, group: list[str]) -> float:
+    norms = [profile.weights[name] for name in group if profile.weights.get(name, 0.0) > 0]
+    return median(norms) if norms else math.nan
