@@ -25,12 +25,13 @@ _TRAILING = {
     "NativeGroupNormBackward0", "NativeLayerNormBackward0", "ReluBackward0", "SiluBackward0", "SoftplusBackward0",
     "TanhBackward0",
 }  # fmt: skip
+_PARAMETER = "torch::autograd::AccumulateGrad"
 _SUMS = {"AddBackward0"}
 
 
 def inputs_of(node: Node) -> list[Node]:
     """The nodes that ``node`` takes its operands from, parameters and constants left out."""
-    return [n for n, _ in node.next_functions if n is not None and n.name() != "torch::autograd::AccumulateGrad"]
+    return [n for n, _ in node.next_functions if n is not None and n.name() != _PARAMETER]
 
 
 def number_of(node: Node) -> int:

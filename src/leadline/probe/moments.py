@@ -15,8 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 _RUN = 1024  # entries that are summed in float32
-_STACKED = 2**16  # tensors up to this size are measured several at once
-_CHUNK = 2**19  # entries measured at once
+_STACKED = 2**12  # tensors up to this size are measured several at once: a call costs more than their entries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +42,32 @@ class Moments:
 @torch.no_grad()
 def moments(tensors: Sequence[Tensor]) -> list[Moments]:
     """The moments of each of ``tensors``."""
-    order, batches = _quick(tensors)
-    if not batches:
-        return [Moments() for _ in tensors]
-    numbers = torch.cat(batches, dim=1).T.tolist()  # the one point at which the device is waited for
-    found = dict(zip(order, numbers, strict=True))
-    return [_settled(tensor, *found[i]) if i in found else Moments() for i, tensor in enumerate(tensors)]
+    found = [Moments()] * len(tensors)
+    order: list[int] = []
+    columns: list[Tensor] = []
+    for group in _grouped(tensors):
+        flat = _flat([tensors[i] for i in group])
+        runs = _runs(flat)
+        low, high = torch.aminmax(flat, dim=1) if len(group) > 1 else map(torch.atleast_1d, torch.aminmax(flat))
+        order += group
+        columns.append(torch.stack([runs.sum(-1).double().sum(-1), _norm(runs), low.double(), high.double()]))
+    for i, numbers in zip(order, _read(columns), strict=True):
+        found[i] = _settled(tensors[i], *numbers)
+    return found
+
+
+@torch.no_grad()
+def norms(tensors: Sequence[Tensor]) -> list[float]:
+    """The root of the sum of squares of each of ``tensors``; ``inf`` or ``nan`` where one holds such."""
+    found = [math.nan] * len(tensors)
+    order: list[int] = []
+    columns: list[Tensor] = []
+    for group in _grouped(tensors):
+        order += group
+        columns.append(_norm(_runs(_flat([tensors[i] for i in group]))).unsqueeze(0))
+    for i, (norm,) in zip(order, _read(columns), strict=True):
+        found[i] = norm if 1e-15 < norm < 1e18 else moments([tensors[i]])[0].norm
+    return found
 
 
 @torch.no_grad()
@@ -57,28 +76,20 @@ def root_mean_square(tensor: Tensor) -> Tensor:
     return _norm(_runs(tensor.detach().reshape(1, -1)))[0] / math.sqrt(max(1, tensor.numel()))
 
 
-def norms(tensors: Sequence[Tensor]) -> list[float]:
-    """The root of the sum of squares of each of ``tensors``."""
-    return [m.norm for m in moments(tensors)]
+def _grouped(tensors: Sequence[Tensor]) -> Iterator[list[int]]:
+    """Indices of tensors to be measured together: small ones of the same shape, dtype and device."""
+    alike: dict[object, list[int]] = defaultdict(list)
+    for i, tensor in enumerate(tensors):
+        size = tensor.numel()
+        if size > _STACKED:
+            yield [i]
+        elif size:
+            alike[(tensor.shape, tensor.dtype, tensor.device)].append(i)
+    yield from alike.values()
 
 
-def _quick(tensors: Sequence[Tensor]) -> tuple[list[int], list[Tensor]]:
-    """Indices, and for each the sum, the norm and the largest magnitude as a column."""
-    order: list[int] = []
-    batches: list[Tensor] = []
-    for group in _grouped(tensors):
-        first = tensors[group[0]]
-        flat = (first if len(group) == 1 else torch.stack([tensors[i] for i in group])).reshape(len(group), -1)
-        order += group
-        batches.append(torch.stack(_sums(flat)).to(tensors[0].device))
-    return order, batches
-
-
-def _sums(flat: Float[Tensor, "tensors entries"]) -> list[Float[Tensor, " tensors"]]:
-    """Sum, norm and largest magnitude of each row, in float64."""
-    runs = _runs(flat)
-    largest = torch.maximum(flat.amax(-1), -flat.amin(-1))
-    return [runs.sum(-1).double().sum(-1), _norm(runs), largest.double()]
+def _flat(group: Sequence[Tensor]) -> Float[Tensor, "tensors entries"]:
+    return (group[0] if len(group) == 1 else torch.stack(list(group))).reshape(len(group), -1)
 
 
 def _runs(flat: Float[Tensor, "tensors entries"]) -> Float[Tensor, "tensors runs run"]:
@@ -92,28 +103,21 @@ def _norm(runs: Float[Tensor, "tensors runs run"]) -> Float[Tensor, " tensors"]:
     return torch.linalg.vector_norm(torch.linalg.vector_norm(runs, dim=-1).double(), dim=-1)
 
 
-def _grouped(tensors: Sequence[Tensor]) -> Iterator[list[int]]:
-    """Indices of tensors to be measured together: same shape, dtype and device, small."""
-    alike: dict[object, list[int]] = defaultdict(list)
-    for i, tensor in enumerate(tensors):
-        if tensor.numel():
-            alike[(tensor.shape, tensor.dtype, tensor.device)].append(i)
-    for group in alike.values():
-        size = tensors[group[0]].numel()
-        step = max(1, _CHUNK // size) if size <= _STACKED else 1
-        yield from (group[i : i + step] for i in range(0, len(group), step))
+def _read(columns: Sequence[Float[Tensor, "numbers tensors"]]) -> list[list[float]]:
+    """The numbers of every tensor: the one point at which the device is waited for."""
+    return torch.cat([c.to(columns[0].device) for c in columns], dim=1).T.tolist() if columns else []
 
 
-def _settled(tensor: Tensor, total: float, norm: float, largest: float) -> Moments:
-    count = tensor.numel()
+def _settled(tensor: Tensor, total: float, norm: float, low: float, high: float) -> Moments:
+    largest = max(abs(low), abs(high)) if not math.isnan(low) else math.nan
     if not math.isfinite(largest):
         share = float(tensor.isfinite().double().mean())
-        rms = largest  # inf, or nan where there is a nan
-        return Moments(norm=rms, rms=rms, max_abs=largest, finite_fraction=share)
+        return Moments(norm=largest, rms=largest, max_abs=largest, finite_fraction=share)
+    count = tensor.numel()
     mean, rms = total / count, norm / math.sqrt(count)
-    safe = largest == 0 or (largest > 1e-15 and norm < 1e18)
     spread = rms * rms - mean * mean
-    if not safe or spread < 1e-2 * rms * rms or not math.isfinite(mean):
+    vanishing_or_overflowing = largest < 1e-15 or norm > 1e18 or not math.isfinite(mean)
+    if vanishing_or_overflowing or spread < 1e-2 * rms * rms:
         return _exact(tensor, largest)
     return Moments(mean=mean, std=math.sqrt(spread), norm=norm, rms=rms, max_abs=largest, finite_fraction=1.0)
 

@@ -45,34 +45,24 @@ def records(
     done: Pass, batch: Batch, *, extra: Sequence[Call], rows: int
 ) -> tuple[list[LayerProfile], list[LayerProfile]]:
     """The record of every layer, in order of execution, and of the tensors ``extra`` that are none."""
-    layers = done.layers
-    watched = [*layers, *extra]
+    watched = [*done.layers, *extra]
     numbers = numbers_of([*(call.output for call in watched), *(call.grad for call in watched)], batch, rows=rows)
     pairs = list(zip(numbers[: len(watched)], numbers[len(watched) :], strict=True))
-    tokens = token_metrics(layers, batch, rows=rows)
-    residual_classes = {type(call.module) for call, found in done.residuals.items() if found.identity}
-    residuals = {
-        call: found
-        for call, found in done.residuals.items()
-        if type(call.module) in residual_classes and call in layers
-    }
+    tokens = token_metrics(done.layers, batch, rows=rows)
+    residuals = _residuals(done)
     streams = _stream_metrics(residuals)
-    alike = Counter((call.path in done.units, kind(call.module)) for call in layers)
+    names = {parameter: name for name, parameter in done.parameters.items()}
+    alike = Counter((call.path in done.units, kind(call.module)) for call in done.layers)
     positions = {call: i for i, call in enumerate(done.calls)}
     found = []
-    for depth, call in enumerate(layers):
-        output, grad = pairs[depth]
+    for depth, (call, (output, grad)) in enumerate(zip(done.layers, pairs, strict=False)):
+        is_unit = call.path in done.units
         active = activations_of(call, done.active)
         flat, dead_layer = activation_metrics(active)
-        metrics = {
-            **(output.of_output if output is not None else {}),
-            **(grad.of_grad if grad is not None else {}),
-            **tokens[depth],
-            **flat,
-            **_weight_metrics(call, done),
-            **streams.get(call, {}),
-        }
-        is_unit = call.path in done.units
+        # Parameters belong to the first call of a module, and their entries count where they were met first.
+        own = {names[p]: p for p in call.module.parameters()} if call.name == call.path else {}
+        counted = [p for name, p in own.items() if name.startswith(f"{call.path}.") or not call.path]
+        metrics = _of_output(output) | _of_grad(grad) | tokens[depth] | flat | done.weights.of_layer(own)
         found.append(
             LayerProfile(
                 name=call.name or kind(call.module),
@@ -82,20 +72,40 @@ def records(
                 repeat=kind(call.module) if alike[(is_unit, kind(call.module))] >= 2 else "",
                 shape=call.shape,
                 dtype=dtype_name(call.dtype),
+                rows=output.rows if output is not None else "samples",
+                n=output.n if output is not None else 0,
+                d=output.d if output is not None else 0,
                 parts=parts_of(call, done.calls[call.first : positions[call]], active),
                 residual=call in residuals,
                 branches=residuals[call].branches if call in residuals else (),
+                parameters=sum(p.numel() for p in counted),
+                trained=sum(p.numel() for p in counted if p.requires_grad),
                 dead_layer=dead_layer,
-                metrics={name: value for name, value in metrics.items() if not math.isnan(value)},
-                **_view(output),
-                **_counts(call, done),
+                metrics=_that_apply(metrics | streams.get(call, {})),
             )
         )
-    return found, [_tensor_record(call, *pair) for call, pair in zip(extra, pairs[len(layers) :], strict=True)]
+    return found, [_tensor_record(call, *pair) for call, pair in zip(extra, pairs[len(found) :], strict=True)]
+
+
+def _residuals(done: Pass) -> dict[Call, Residual]:
+    """The residual layers. A projected shortcut counts where others of the class pass their input on unchanged."""
+    classes = {type(call.module) for call, found in done.residuals.items() if found.identity}
+    return {c: done.residuals[c] for c in done.layers if c in done.residuals and type(c.module) in classes}
+
+
+def _of_output(numbers: Numbers | None) -> dict[str, float]:
+    return {} if numbers is None else numbers.of_output
+
+
+def _of_grad(numbers: Numbers | None) -> dict[str, float]:
+    return {} if numbers is None else numbers.of_grad
+
+
+def _that_apply(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if not math.isnan(value)}
 
 
 def _tensor_record(call: Call, output: Numbers | None, grad: Numbers | None) -> LayerProfile:
-    metrics = (output.of_output if output is not None else {}) | (grad.of_grad if grad is not None else {})
     return LayerProfile(
         name=call.name,
         kind="Tensor",
@@ -103,35 +113,16 @@ def _tensor_record(call: Call, output: Numbers | None, grad: Numbers | None) -> 
         role="input" if call.name == "inputs" else "output",
         shape=call.shape,
         dtype=dtype_name(call.dtype),
-        metrics={name: value for name, value in metrics.items() if not math.isnan(value)},
-        **_view(output),
+        rows=output.rows if output is not None else "samples",
+        n=output.n if output is not None else 0,
+        d=output.d if output is not None else 0,
+        metrics=_that_apply(_of_output(output) | _of_grad(grad)),
     )
 
 
 def dtype_name(dtype: torch.dtype) -> str:
     """Such as ``"float32"``."""
     return str(dtype).removeprefix("torch.")
-
-
-def _view(output: Numbers | None) -> dict[str, object]:
-    return {} if output is None else {"rows": output.rows, "n": output.n, "d": output.d}
-
-
-def _weight_metrics(call: Call, done: Pass) -> dict[str, float]:
-    """On the first call of a module only; shared parameters count in every layer that holds them."""
-    if call.name != call.path:
-        return {}
-    names = {p: n for n, p in done.parameters.items()}
-    return done.weights.of_layer({names[p]: p for p in call.module.parameters()})
-
-
-def _counts(call: Call, done: Pass) -> dict[str, int]:
-    """Entries of the parameters, shared ones only where they were met first."""
-    if call.name != call.path:
-        return {}
-    inside = f"{call.path}." if call.path else ""
-    own = [p for n, p in done.parameters.items() if n.startswith(inside)]
-    return {"parameters": sum(p.numel() for p in own), "trained": sum(p.numel() for p in own if p.requires_grad)}
 
 
 def _stream_metrics(residuals: Mapping[Call, Residual]) -> dict[Call, dict[str, float]]:

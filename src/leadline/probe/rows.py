@@ -98,4 +98,8 @@ def sequences(x: Tensor, *, batch: int, rows: int, mask: Tensor | None = None) -
 
 def taken_evenly(x: Tensor, rows: int) -> Tensor:
     """At most ``rows`` evenly spaced rows of ``x``."""
-    return x if len(x) <= rows else x[torch.tensor(evenly(len(x), rows), device=x.device)]
+    if len(x) <= rows:
+        return x
+    if len(x) % rows == 0:
+        return x[:: len(x) // rows]  # the same rows as a view
+    return x[torch.tensor(evenly(len(x), rows), device=x.device)]

@@ -62,8 +62,10 @@ def plan(modules: Mapping[str, nn.Module], layers: Layers) -> Plan:
         UsageError: If a pattern or the predicate matches no module.
     """
     if layers == "blocks":
-        carriers = frozenset(path for path, module in modules.items() if holds_parameters(module))
-        return Plan(chosen=carriers, blocks=True, units=_units(modules), spare=_numbered(modules))
+        holders = frozenset(path for path, module in modules.items() if holds_parameters(module))
+        above = {path[:i] for path in holders for i, letter in enumerate(path) if letter == "."}
+        composed = {path: module for path, module in modules.items() if path in above}
+        return Plan(chosen=holders, blocks=True, units=_units(composed), spare=_numbered(composed))
     if layers == "leaves":
         return Plan(chosen=frozenset(path for path, module in modules.items() if is_leaf(module)))
     if callable(layers):
@@ -85,21 +87,14 @@ def _matching(modules: Mapping[str, nn.Module], patterns: list[str]) -> frozense
     return frozenset(path for path in modules if any(fnmatch.fnmatchcase(path, p) for p in patterns))
 
 
-def _units(modules: Mapping[str, nn.Module]) -> dict[str, object]:
-    classes: set[object] = set()
-    alike: set[str] = set()
-    for path, parent in modules.items():
-        inside = {f"{path}.{key}" if path else key: m for key, m in inner_modules(parent).items() if _composed(m)}
-        counts = Counter(map(_likeness, inside.values()))
-        for name, module in inside.items():
-            if counts[_likeness(module)] >= 2:
-                alike.add(name)
-                classes.add(_likeness(module))
-    everywhere = {c for c in classes if isinstance(c, type)}
+def _units(composed: Mapping[str, nn.Module]) -> dict[str, object]:
+    """Those of the modules with modules and parameters inside that repeat a sibling, or are of the class of such."""
+    siblings = Counter((path.rpartition(".")[0], _likeness(module)) for path, module in composed.items())
+    classes = {likeness for (_, likeness), count in siblings.items() if count >= 2 and isinstance(likeness, type)}
     return {
         path: _likeness(module)
-        for path, module in modules.items()
-        if path and _composed(module) and (path in alike or _likeness(module) in everywhere)
+        for path, module in composed.items()
+        if _likeness(module) in classes or siblings[(path.rpartition(".")[0], _likeness(module))] >= 2
     }
 
 
@@ -110,16 +105,8 @@ def _likeness(module: nn.Module) -> object:
     return type(module)
 
 
-def _numbered(modules: Mapping[str, nn.Module]) -> dict[str, object]:
-    return {
-        path: (re.sub(r"\d+", "*", path), _likeness(module))
-        for path, module in modules.items()
-        if path and _composed(module)
-    }
-
-
-def _composed(module: nn.Module) -> bool:
-    return not is_leaf(module) and any(True for _ in module.parameters())
+def _numbered(composed: Mapping[str, nn.Module]) -> dict[str, object]:
+    return {path: (re.sub(r"\d+", "*", path), _likeness(module)) for path, module in composed.items()}
 
 
 def layers_of(plan: Plan, calls: Sequence[Call], residual: Callable[[Call], bool]) -> tuple[list[Call], set[str]]:

@@ -11,7 +11,7 @@ from torch.nn.modules.conv import _ConvTransposeNd
 
 from leadline.probe.cancellation import Contributions
 from leadline.probe.modules import kind
-from leadline.probe.moments import moments
+from leadline.probe.moments import norms
 
 _COLUMNS = 16  # random columns that a weight is multiplied with for its rank
 
@@ -65,7 +65,7 @@ def weights(
     contributions: Contributions,
 ) -> Weights:
     """The numbers of ``parameters`` and of their gradients."""
-    found = moments([*(p.detach() for p in parameters.values()), *grads.values()])
+    found = norms([*(p.detach() for p in parameters.values()), *grads.values()])
     own = dict(zip(parameters, found, strict=False))
     maps = {name: p for name, p in parameters.items() if p.ndim >= 2 and p.is_floating_point()}
     matrices = {name: _as_map(modules.get(name.rpartition(".")[0]), p.detach()) for name, p in maps.items()}
@@ -75,14 +75,18 @@ def weights(
     alone = {n: path for n, path in names.items() if n in grads and parameters[n] not in tied}
     ratios = [contributions.sizes[path] / grads[n].abs().sum(dtype=torch.float64) for n, path in alone.items()]
     return Weights(
-        norms={name: m.norm for name, m in own.items()},
-        grad_norms={name: m.norm for name, m in zip(grads, found[len(own) :], strict=True)},
-        finite={name: m.finite_fraction for name, m in own.items()},
+        norms=own,
+        grad_norms=dict(zip(grads, found[len(own) :], strict=True)),
+        finite={name: 1.0 if math.isfinite(norm) else _finite_share(parameters[name]) for name, norm in own.items()},
         shapes={name: (matrix.shape[0], matrix.shape[1]) for name, matrix in matrices.items()},
         ranks=dict(zip(matrices, _ranks(list(matrices.values())), strict=True)),
         cancellations=dict(zip(alone, _numbers(ratios), strict=True)),
         baselines={n: math.sqrt(math.pi * contributions.counts[path] / 2) for n, path in alone.items()},
     )
+
+
+def _finite_share(parameter: Tensor) -> float:
+    return float(parameter.isfinite().double().mean())
 
 
 def _as_map(module: nn.Module | None, weight: Tensor) -> Tensor:
