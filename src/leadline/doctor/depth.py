@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 
 from leadline._core.diagnosis import DepthLimit, Prediction
 from leadline._core.profile import Profile
@@ -15,8 +14,9 @@ from leadline.theory import batch_norm_gradient_rate
 
 # Decades over which weight gradients may spread before plain descent has no common rate for all layers.
 SPREAD = 3.0
-# Share of the squared length that tells samples apart: below it, a relative difference of 1e-3, they are lost.
-DISTINCTION = 1e-6
+# Share of the squared length that tells samples apart, or that lies along other directions than the first: below it, a
+# relative difference of 1e-3, it is lost.
+LOST = 1e-6
 # Rates that theory calls zero, in decades a block: the gains of drawn weights scatter by that much.
 ZERO = 2e-3
 
@@ -65,7 +65,8 @@ def depth_limit(profile: Profile, predictions: tuple[Prediction, ...]) -> DepthL
     """The repeats after which the first of these happens, at the rates measured along the chain.
 
     The gradient or the signal leaves the range of the dtype; weight gradients spread beyond 10³, so that plain descent
-    has no common rate; or samples are no longer told apart (distinction below 1e-6). Where theory gives rate 0 for
+    has no common rate; or samples are no longer told apart (distinction below 1e-6), or only along a single direction
+    (the others below 1e-6). Where theory gives rate 0 for
     large batches, what is left is the growth that finite batches add, and the mechanism says so.
 
     Args:
@@ -122,21 +123,23 @@ def _forward(profile: Profile, expected: dict[str, float]) -> Iterator[End]:
         yield End(mechanism=f"activations leave {profile.dtype}", room=room, rate=signal, **exact)
         room = start - math.log10(bounds.smallest_normal)
         yield End(mechanism=f"activations fall below {profile.dtype}", room=room, rate=_turned(signal), **exact)
-    apart = log10(first.distinction)
-    if math.isfinite(apart):
-        lost = _turned(_late_rate(profile, "distinction", floor=bounds.eps**2))
-        still = abs(expected.get("distinction", math.nan)) < ZERO
-        room = apart - math.log10(DISTINCTION)
-        yield End(mechanism="samples are no longer told apart", room=room, rate=lost, still=still)
+    exact["still"] = abs(expected.get("distinction", math.nan)) < ZERO
+    others = [layer.centred_participation_ratio - 1 for layer in profile.chain]
+    apart = {
+        "samples are no longer told apart": ([layer.distinction for layer in profile.chain], bounds.eps**2),
+        "samples differ along a single direction": (others, bounds.eps),
+    }
+    for mechanism, (shares, floor) in apart.items():
+        logs = [log10(share) if share > floor else math.nan for share in shares]
+        if math.isfinite(logs[0]):
+            yield End(mechanism=mechanism, room=logs[0] - math.log10(LOST), rate=_turned(_late_rate(logs)), **exact)
 
 
-def _late_rate(profile: Profile, metric: str, *, floor: float) -> Rate:
-    """The rate over the second half of the chain: samples come nearer fast at first, and by a power law later."""
-    of = trend(profile, metric, apart=2.0, floor=floor)
-    late = [step for step in of.steps[len(of.steps) // 2 :] if step not in of.apart]
-    if len(late) < 3 or profile.draws:
-        return of.rate
-    return rate([0.0, *accumulate(step.decades for step in late)])
+def _late_rate(logs: list[float]) -> Rate:
+    """The rate over the second half of what is known: samples come nearer fast at first, and by a power law later."""
+    known = [value for value in logs if math.isfinite(value)]
+    late = known[len(known) // 2 :]
+    return rate(late if len(late) > 3 else known)
 
 
 def _turned(rate: Rate) -> Rate:

@@ -34,6 +34,8 @@ class Design:
         maps: Linear maps in the link.
         weight_std: σ_w = ‖W‖_F/√outputs of every link, the root of fan_in times the variance of a weight.
         bias_std: Standard deviation of the biases if they are torch's default; 0 where there are none.
+        orthogonal: Whether the weights have equal singular values, as Haar matrices have, and not those of independent
+            entries.
         width: Inputs of a map, median over the links.
         values: Values that a channel's statistics would be taken over: samples times positions.
         pre_activation: Whether the outputs measured are those of the linear maps, in front of the activation.
@@ -47,6 +49,7 @@ class Design:
     maps: int
     weight_std: tuple[float, ...]
     bias_std: float
+    orthogonal: bool
     width: int
     values: int
     pre_activation: bool
@@ -83,6 +86,7 @@ def recognise(profile: Profile) -> Design | None:
         maps=len(maps),
         weight_std=tuple(_weight_std(profile, layer) for layer in chain),
         bias_std=_bias_std(profile, links[-1]),
+        orthogonal=_orthogonal(profile, links),
         width=_width(profile, links),
         values=_values(links[0]),
         pre_activation=links[0].kind in LINEAR_KINDS,
@@ -139,6 +143,21 @@ def _bias_std(profile: Profile, layer: LayerProfile) -> float:
         return 0.0
     rows, columns = profile.weight_shapes[weights[0]]
     return 1 / math.sqrt(3 * columns) if layer.parameters == rows * columns + rows else 0.0
+
+
+def _orthogonal(profile: Profile, links: list[LayerProfile]) -> bool:
+    """Whether participation ratios of the weights are nearer to min(r, c) than to rc/(r + c) of independent entries.
+
+    Of r × c weights seen through 16 random columns 1/ratio is 1/16 larger than that of the weight itself.
+    """
+    excess = [
+        (1 / profile.weight_ranks[name] - 1 / 16) * rows * columns / (rows + columns)
+        for layer in links
+        for name in weights_of(profile, layer)
+        for rows, columns in [profile.weight_shapes[name]]
+        if profile.weight_ranks.get(name, 0.0) > 0 and rows == columns
+    ]
+    return bool(excess) and median(excess) < 0.75
 
 
 def _width(profile: Profile, links: list[LayerProfile]) -> int:

@@ -9,7 +9,15 @@ from leadline._core.diagnosis import Prediction
 from leadline._core.profile import Profile
 from leadline._core.sources import Source
 from leadline.doctor.design import Design, recognise
-from leadline.theory import batch_norm_gradient_rate, gain, layer_norm_rates, log_norm_drift, moments, plain_rates
+from leadline.theory import (
+    TORCH_NAMES,
+    batch_norm_gradient_rate,
+    gain,
+    layer_norm_rates,
+    log_norm_drift,
+    moments,
+    plain_rates,
+)
 
 # Activations that a factor in front only multiplies: scale, and the order of norm and activation, do not matter.
 HOMOGENEOUS = frozenset({"identity", "relu", "leaky_relu"})
@@ -43,8 +51,6 @@ def _plain(profile: Profile, design: Design) -> Iterator[Prediction]:
     sigma = math.exp(fmean(math.log(std) for std in stds))
     kept = gain(design.activation)
     about = f"{design} with weights of gain {sigma:.3g} (the gain that keeps the signal is {kept:.3g})"
-    if design.activation == "identity" and design.width:
-        about += f", {log_norm_drift(design.width) / _NATS:+.2g} besides if they are Gaussian"
     steps = [
         plain_rates(design.activation, q, weight_std=std, bias_std=design.bias_std)
         for q, std in zip(variances, design.weight_std[1:], strict=False)
@@ -53,6 +59,10 @@ def _plain(profile: Profile, design: Design) -> Iterator[Prediction]:
     signal, gradient = fmean(s.signal for s in steps) / _NATS, fmean(s.gradient for s in steps) / _NATS
     if not (math.isfinite(signal) and math.isfinite(gradient)):
         return
+    slope = 2 * (gradient - signal)
+    if design.activation == "identity" and design.width and not design.orthogonal:
+        drift = log_norm_drift(design.width) / _NATS
+        signal, gradient = signal + drift, gradient + drift
     yield Prediction(
         metric="rms",
         rate=signal,
@@ -65,7 +75,6 @@ def _plain(profile: Profile, design: Design) -> Iterator[Prediction]:
         statement=f"{about}: gradients change by {gradient:+.3g} decades a layer towards the input.",
         source=Source(key="schoenholz2017", locator="eq. 15"),
     )
-    slope = 2 * (gradient - signal)
     if slope < -0.01 or design.activation == "identity":
         yield Prediction(
             metric="distinction",
@@ -96,9 +105,10 @@ def _batch_norm(profile: Profile, design: Design) -> Iterator[Prediction]:
         return
     limit = batch_norm_gradient_rate(design.activation)
     finite = 4 <= design.values <= _MANY and design.width >= 3
-    rate = batch_norm_gradient_rate(design.activation, n=design.values, d=design.width) if finite else limit
+    width = design.width if design.orthogonal else None
+    rate = batch_norm_gradient_rate(design.activation, n=design.values, d=width) if finite else limit
     law = "½·log(π/(π−1)) = " if design.activation == "relu" else ""
-    here = f", {rate:.3g} with {design.values} values a channel at width {design.width}" if finite else ""
+    here = f", {rate:.3g} with {design.values} values a channel" if finite else ""
     a_link = f" ({design.maps} times that a block)" if design.maps > 1 else ""
     yield Prediction(
         metric="grad_norm",
@@ -143,17 +153,18 @@ def _residual(profile: Profile, design: Design) -> Iterator[Prediction]:
     if len(shares) < max(2, 0.9 * (len(chain) - 1)):
         return
     rate = fmean(0.5 * math.log10(1 + share) for share in shares)
+    less = ", less what the activation behind the sum takes" if design.parts[-1] in TORCH_NAMES else ""
     about = f"{design} whose branch has on average {fmean(shares):.3g} times the variance of the stream"
     yield Prediction(
         metric="rms",
         rate=rate,
-        statement=f"{about}: the stream grows by {rate:.3g} decades a block.",
+        statement=f"{about}: the stream grows by {rate:.3g} decades a block{less}.",
         source=Source(key="zhang2019", locator="section 2"),
     )
     if rate == 0 or (design.norm == "none" and design.activation in HOMOGENEOUS):
         yield Prediction(
             metric="grad_norm",
             rate=-rate,
-            statement=f"{about}: gradients grow by {rate:.3g} decades a block towards the input.",
+            statement=f"{about}: gradients grow by {rate:.3g} decades a block towards the input{less}.",
             source=Source(key="zhang2019", locator="section 2"),
         )
