@@ -42,12 +42,13 @@ def test_without_the_fall_back_they_would_not_agree(generator, monkeypatch):
     assert not torch.allclose(matrix_metrics(x)["condition_number"], expected, rtol=AGREEMENT)
 
 
-def test_only_ill_conditioned_matrices_pay_for_singular_values(generator, monkeypatch):
+@pytest.mark.parametrize("n, d", [(6, 6), (4, 9), (9, 4)])
+def test_only_ill_conditioned_matrices_pay_for_singular_values(n, d, generator, monkeypatch):
     seen = []
     exact = torch.linalg.svdvals
     monkeypatch.setattr(torch.linalg, "svdvals", lambda x: seen.append(tuple(x.shape)) or exact(x))
-    matrix_metrics(torch.stack([of_condition(kappa, 6, 6, generator) for kappa in (10, 1e6, 100)]))
-    assert seen == [(1, 6, 6)]
+    matrix_metrics(torch.stack([of_condition(kappa, n, d, generator) for kappa in (10, 1e6, 100)]))
+    assert seen == [(1, n, d)]
 
 
 @pytest.mark.parametrize(

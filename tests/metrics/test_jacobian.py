@@ -73,6 +73,17 @@ def test_samples_that_are_apart_cost_one_pass_an_output_of_one_sample(generator,
     assert rows == [(4, 3, 6), (1, 12, 24)]
 
 
+@pytest.mark.parametrize("features, classes, passes", [(6, 3, 12), (3, 6, 12)])
+def test_the_shorter_side_decides_the_number_of_passes(features, classes, passes, generator, monkeypatch):
+    sizes = []
+    one_hot = nn.functional.one_hot
+    monkeypatch.setattr(nn.functional, "one_hot", lambda part, size: sizes.append(size) or one_hot(part, size))
+    jacobian_singular_values(
+        mlp(norm=True, features=features, classes=classes), torch.randn(4, features, generator=generator)
+    )
+    assert sizes == [passes]
+
+
 def test_chunks_give_the_whole(generator, monkeypatch):
     model = mlp(norm=True)
     x = torch.randn(4, 6, generator=generator)
@@ -135,8 +146,8 @@ def test_attention_is_differentiated(classes, generator):
             return nn.functional.scaled_dot_product_attention(x, x, x)
 
     with seeded(0):
-        model = nn.Sequential(Attention(), nn.Flatten(), nn.Linear(12, classes)).double()
-    x = torch.randn(2, 3, 4, generator=generator, dtype=torch.float64)
+        model = nn.Sequential(Attention(), nn.Flatten(), nn.Linear(24, classes)).double()
+    x = torch.randn(2, 2, 3, 4, generator=generator, dtype=torch.float64)  # with heads, where the kernel is fused
     assert torch.allclose(jacobian_singular_values(model, x), expected(model, x), rtol=1e-9, atol=1e-12)
 
 

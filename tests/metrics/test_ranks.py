@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tests.metrics.matrices import of_condition
+from tests.metrics.matrices import haar, of_condition
 
 from leadline._core.errors import UsageError
 from leadline.metrics import effective_rank, numerical_rank, participation_ratio, soft_rank, stable_rank
@@ -47,6 +47,10 @@ def test_the_soft_rank_counts_eigenvalues_at_the_limit():
     assert soft_rank(diagonal(math.sqrt(3), 1.0)).item() == 2  # eigenvalues 3, 1: the limit is 1
     assert soft_rank(diagonal(math.sqrt(3.1), 1.0)).item() == 1
     assert soft_rank(diagonal(1.0, 1.0, 1.0), 1.0).item() == 3
+
+
+def test_rounding_does_not_break_a_tie_at_the_limit_of_the_soft_rank(generator):
+    assert soft_rank(haar(30, generator), 1.0).item() == 30  # all eigenvalues are the mean, to rounding
 
 
 def test_the_soft_rank_after_batch_normalisation_is_the_papers_count(generator):
