@@ -63,6 +63,11 @@ def test_ill_conditioned_weights_keep_their_small_end(kappa, generator):
     assert of(weight).singular_values == pytest.approx(torch.linalg.svdvals(weight).tolist(), rel=tolerance)
 
 
+def test_well_conditioned_weights_pay_for_no_singular_value_decomposition(generator, monkeypatch):
+    monkeypatch.setattr(torch.linalg, "svdvals", None)
+    assert of(torch.randn(300, 400, generator=generator)).condition_number < 100
+
+
 def test_a_convolution_is_folded_to_outputs_by_inputs_and_places(generator):
     with seeded(0):
         model = nn.Conv2d(3, 8, 5, bias=False)

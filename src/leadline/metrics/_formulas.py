@@ -20,7 +20,7 @@ def isometry_gap(eigenvalues: Float[Tensor, "*batch k"], *, n: int, d: int) -> F
     Every term is positive, so that nothing cancels: a gap of 1e-14 keeps its digits.
     """
     ratio = eigenvalues / eigenvalues.mean(-1, keepdim=True)
-    gap = (ratio - 1 - ratio.log()).mean(-1).clamp(min=0.0)
+    gap = (ratio - 1 - ratio.log()).mean(-1)
     return torch.where(_deficient(eigenvalues, n=n, d=d), torch.inf, gap)
 
 

@@ -23,7 +23,8 @@ def isometry_gap(x: Rows, *, center: bool = False) -> Float[Tensor, "*batch"]:
 
     Returns:
         The gap in nats, in [0, ∞], one a matrix; ``inf`` for dependent rows (σ_min ≤ max(n, d)·2.2e-16·σ_max) and
-        for the zero matrix, ``nan`` for non-finite ``x``. Computed in float64, returned in the dtype of ``x``.
+        for the zero matrix, ``nan`` for non-finite ``x``. Computed in float64, returned in the dtype of ``x``; right
+        to about 1e-16 times the condition number, and near isometry to 1e-15·√gap.
 
     Raises:
         UsageError: If ``x`` is no real tensor of samples and features.
