@@ -111,11 +111,11 @@ def onset(trend: Trend, *, backward: bool = False) -> LayerProfile | None:
     return ordered[_quiet([step.decades for step in ordered])].layer
 
 
-def _quiet(u: Sequence[float], *, gain: float = 10.0) -> int:
+def _quiet(u: Sequence[float], *, gain: float = 15.0) -> int:
     """How many of the first steps are better told as steps of zero, the others having one rate.
 
     The split with the least sum of squares, if it beats a single rate by ``gain`` times the residual variance: about
-    what the best of many splits of pure noise reaches in one of a hundred cases.
+    what the best of a hundred splits of pure noise reaches in one of a thousand cases.
     """
     x = np.asarray(u, dtype=np.float64)
     squares, sums, n = np.cumsum(x**2), np.cumsum(x), len(x)

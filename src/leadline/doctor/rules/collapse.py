@@ -97,7 +97,8 @@ def _rounding(layer: LayerProfile, limit: float = 2.0) -> float:
 def _constant_finding(profile: Profile, layer: LayerProfile, read: LayerProfile | None) -> Finding:
     zero = layer.rms == 0
     head = zero and layer is profile.layers[-1]
-    before = f"; of what it reads a share of {read.distinction:.3g} does" if read else ""
+    share = read.distinction if read is not None else math.nan
+    before = "" if math.isnan(share) else f"; of what it reads a share of {share:.3g} does"
     what = (
         "nothing in its output, which is 0, tells samples apart"
         if zero
@@ -109,7 +110,7 @@ def _constant_finding(profile: Profile, layer: LayerProfile, read: LayerProfile 
         layer=layer.name,
         severity="note" if head else "error",
         message=f"{layer.name}: {what}{why}.",
-        evidence={"rms": layer.rms, "distinction": layer.distinction, "before": read.distinction if read else math.nan},
+        evidence={"rms": layer.rms, "distinction": layer.distinction, "before": share},
     )
 
 
