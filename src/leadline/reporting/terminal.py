@@ -46,7 +46,7 @@ def summary(
         #  layer  kind      rms
         0  fc     Linear  0.500
         <BLANKLINE>
-        The design carries about 40 blocks (30 to 50); this network has 1.
+        The design carries about 40 layers (30 to 50); this network has 1.
         What gives out first: gradients leave float32.
         This network will probably train (0.90).
         ✓ Healthy: no findings.
@@ -66,7 +66,10 @@ def rates_table(diagnosis: Diagnosis, *, width: int) -> RenderableType:
     names, rates = list(diagnosis.rates), list(diagnosis.rates.values())
     columns = [
         Column(
-            header="decades per layer", cells=[name.replace("_", " ") for name in names], justify="left", importance=4
+            header=f"decades per {words.unit(diagnosis.profile)}",
+            cells=[name.replace("_", " ") for name in names],
+            justify="left",
+            importance=4,
         ),
         Column(header="measured", cells=[_signed(rate.estimate) for rate in rates], importance=3),
         Column(header="95 % interval", cells=[_interval(rate) for rate in rates], importance=1),
@@ -91,9 +94,10 @@ def finding_text(finding: Finding) -> RenderableType:
 
 def verdict(diagnosis: Diagnosis) -> RenderableType:
     """How deep the design goes, whether the network will train, and what stands in the way."""
-    depth = Text(words.depth_sentence(diagnosis.depth_limit, len(diagnosis.profile.chain)))
+    profile = diagnosis.profile
+    depth = words.depth_sentence(diagnosis.depth_limit, len(profile.chain), unit=words.unit(profile))
     rule = f" The run in question: {diagnosis.trainable_rule}" if diagnosis.trainable_rule else ""
-    return Group(depth, Text.assemble(words.verdict(diagnosis), (rule, "dim")), _conclusion(diagnosis))
+    return Group(Text(depth), Text.assemble(words.verdict(diagnosis), (rule, "dim")), _conclusion(diagnosis))
 
 
 def _conclusion(diagnosis: Diagnosis) -> Text:
