@@ -52,6 +52,7 @@ METRICS = (
     "stream_rms",
     "branch_rms",
 )
+_KNOWN = frozenset(METRICS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,7 @@ class LayerProfile:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        unknown = set(self.metrics) - set(METRICS)
+        unknown = self.metrics.keys() - _KNOWN
         if unknown:
             raise ValueError(f"unknown metrics {', '.join(sorted(unknown))}")
 

@@ -21,12 +21,14 @@ from leadline.probe.capture import Call, watched
 from leadline.probe.guard import undisturbed
 from leadline.probe.inputs import Batch, differentiable, repeated_samples, tensors
 from leadline.probe.loss import Loss, main_output, scalar_loss
+from leadline.probe.meter import Meter
 from leadline.probe.modules import named_modules, named_parameters
-from leadline.probe.record import Pass, dtype_name, records
+from leadline.probe.record import Pass, dtype_name, records, tensor_record
 from leadline.probe.refusal import refusals_named
 from leadline.probe.rows import SEQUENCES
 from leadline.probe.select import Layers, layers_of, plan
 from leadline.probe.streams import Streams
+from leadline.probe.tokens import token_metrics
 from leadline.probe.usage import small_batch_norms, unused_modules
 from leadline.probe.weights import weights
 
@@ -59,39 +61,53 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
         tape.recording = False
         loss, loss_kind = scalar_loss(outputs, settings.targets, settings.loss, seed=settings.seed)
         layers, units = layers_of(wanted, tape.calls, streams.is_identity)
-        tape.await_only(layers)
         given, met = Call.of("inputs", batch.first), tape.watch("outputs", main_output(outputs))
         active = activations(tensors(outputs), tape.calls)
+        tokens = token_metrics(layers, batch, rows=settings.rows)
+        outside, inside = (Meter(batch=batch, rows=settings.rows) for _ in range(2))
+        for call in (given, *layers, met):
+            outside.take(call, call.output if call.intact else None)
+        overwritten = {call.name for call in layers if not call.intact}
+        for call in tape.calls:
+            call.output = None
+        awaited = {*layers, met}
+        tape.arrived = lambda call, grad: inside.take(call, grad if call in awaited else None)
         learning = {name: p for name, p in parameters.items() if p.requires_grad}
         found = gradients(loss, [*learning.values(), *leaves, *tape.entries])
+    if leaves and given.dtype.is_floating_point:
+        inside.take(given, found[len(learning)])
     grads = {name: grad for name, grad in zip(learning, found, strict=False) if grad is not None}
-    if given.output is not None and leaves:
-        given.grad = found[len(learning)]
     numbers = weights(modules, parameters, grads, contributions)
-    overwritten = {call.name for call in layers if not call.intact}
     diverged = not all(
         map(math.isfinite, [float(loss.detach()), *numbers.norms.values(), *numbers.grad_norms.values()])
     )
     first_nonfinite = ""
     if overwritten or diverged:
-        copies, first_nonfinite = outputs_again(modules, batch, overwritten)
-        for call in layers:
-            call.output = copies.get(call.name, call.output if call.intact else None)
+        again = outputs_again(modules, batch, overwritten)
+        first_nonfinite = again.first_nonfinite
+        repeated = [call for call in layers if call.name in again.outputs]
+        for call in repeated:
+            call.output = again.outputs[call.name]
+            outside.take(call, call.output)
+        tokens |= token_metrics(repeated, batch, rows=settings.rows)
     done = Pass(
         calls=tape.calls,
         layers=layers,
         units=units,
         residuals=streams.found,
+        outputs=outside.numbers(),
+        grads=inside.numbers(),
+        tokens=tokens,
         active=active,
         weights=numbers,
         parameters=parameters,
     )
-    own, (inputs, met_loss) = records(done, batch, extra=[given, met], rows=settings.rows)
+    own = records(done)
     return Profile(
         layers=tuple(own),
         model=type(model).__name__,
-        inputs=inputs,
-        outputs=met_loss,
+        inputs=tensor_record(given, done),
+        outputs=tensor_record(met, done),
         loss=float(loss.detach()),
         loss_kind=loss_kind,
         mode=_mode(model),

@@ -17,7 +17,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
@@ -180,7 +179,7 @@ class Flatness:
 
     dead: Tensor
     units: int
-    saturated: Tensor
+    saturated: Tensor | None
     entries: int
 
 
@@ -197,7 +196,7 @@ def flatness(activation: Activation, axis: int) -> Flatness:
         flat = (values <= low) | (values >= high)
         dead = flat.amin(others) if others else flat
     if activation.saturated is None:
-        return Flatness(dead=dead.sum(), units=dead.numel(), saturated=dead.new_zeros((), dtype=torch.int64), entries=0)
+        return Flatness(dead=dead.sum(), units=dead.numel(), saturated=None, entries=0)
     low, high = activation.saturated
     saturated = ((values <= low) | (values >= high)).sum()
     return Flatness(dead=dead.sum(), units=dead.numel(), saturated=saturated, entries=values.numel())

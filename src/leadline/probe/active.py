@@ -4,7 +4,7 @@ import math
 from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from leadline.probe.activations import ALWAYS_ALIVE, Flatness, flatness, is_acti
 from leadline.probe.capture import Call
 from leadline.probe.graph import inputs_of, nodes_behind, number_of
 from leadline.probe.modules import holds_parameters, kind
+from leadline.probe.moments import numbers_of
 from leadline.probe.rows import feature_axis
 
 _FAR = 64  # nodes looked at for the layer that an activation follows
@@ -89,23 +90,16 @@ def _upstream(node: Node, carriers: Mapping[Node, Call]) -> Call | None:
 
 
 def _counted(found: Sequence[Active], flat: Sequence[Flatness | None]) -> list[Active]:
-    counts = [t for f in flat if f is not None for t in (f.dead, f.saturated)]
-    numbers = iter(torch.stack([t.to(counts[0].device) for t in counts]).tolist() if counts else ())
-    return [
-        active
-        if f is None
-        else Active(
-            name=active.name,
-            order=active.order,
-            owner=active.owner,
-            inside=active.inside,
-            dead=next(numbers),
-            units=f.units,
-            saturated=next(numbers),
-            entries=f.entries,
-        )
-        for active, f in zip(found, flat, strict=True)
-    ]
+    counts = [t for f in flat if f is not None for t in (f.dead, f.saturated) if t is not None]
+    numbers = iter(numbers_of(counts))
+    counted = []
+    for active, f in zip(found, flat, strict=True):
+        if f is not None:
+            dead = int(next(numbers))
+            saturated = 0 if f.saturated is None else int(next(numbers))
+            active = replace(active, dead=dead, units=f.units, saturated=saturated, entries=f.entries)
+        counted.append(active)
+    return counted
 
 
 def activations_of(call: Call, active: Sequence[Active]) -> list[Active]:

@@ -1,6 +1,7 @@
 """The one more forward pass: for outputs that something has overwritten, and to find where nan begins."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
@@ -9,13 +10,21 @@ from leadline.probe.guard import undisturbed
 from leadline.probe.inputs import Batch, differentiable
 
 
-def outputs_again(
-    modules: Mapping[str, nn.Module], batch: Batch, names: Collection[str]
-) -> tuple[dict[str, Tensor], str]:
-    """Copies of the outputs of the calls ``names``, and the name of the first call with nan or inf in its output.
+@dataclass(frozen=True, kw_only=True)
+class Again:
+    """What the second pass was made for.
 
-    The pass repeats the first one exactly: same random numbers, same buffers.
+    Attributes:
+        outputs: Copies of outputs by the names of their calls.
+        first_nonfinite: Name of the first call with nan or inf in its output; empty where there is none.
     """
+
+    outputs: Mapping[str, Tensor]
+    first_nonfinite: str
+
+
+def outputs_again(modules: Mapping[str, nn.Module], batch: Batch, names: Collection[str]) -> Again:
+    """What a second pass showed, which repeats the first exactly: same random numbers, same buffers."""
     first_nonfinite: list[str] = []
 
     def ended(tape: Tape, call: Call, output: Tensor) -> None:
@@ -29,4 +38,4 @@ def outputs_again(
         modules[""](*fed.args, **fed.kwargs)
         tape.recording = False
     copies = {call.name: call.output for call in tape.calls if call.name in names and call.output is not None}
-    return copies, first_nonfinite[0] if first_nonfinite else ""
+    return Again(outputs=copies, first_nonfinite=first_nonfinite[0] if first_nonfinite else "")

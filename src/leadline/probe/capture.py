@@ -1,6 +1,6 @@
 """One watched pass: hooks note every call of every module, and are all removed at its end."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,9 +37,7 @@ class Call:
         dtype: Its dtype.
         output: That output, or a copy of it; only as long as it is needed.
         version: How often it had been written when the call ended.
-        grad: Its gradient, where one arrived.
         carrier: The last innermost call with parameters that ended before or at the end of this one.
-        awaited: Whether its gradient is to be held when it arrives.
         stored: Whether autograd kept its tensors as they are, and not by a checkpoint or on another device.
     """
 
@@ -57,9 +55,7 @@ class Call:
     dtype: torch.dtype = torch.float32
     output: Tensor | None = None
     version: int = 0
-    grad: Tensor | None = None
     carrier: "Call | None" = None
-    awaited: bool = True
     stored: bool = True
 
     @staticmethod
@@ -69,11 +65,6 @@ class Call:
             return Call(path=name, name=name)
         output = tensor.detach() if tensor.is_floating_point() else None
         return Call(path=name, name=name, shape=tuple(tensor.shape), dtype=tensor.dtype, output=output)
-
-    def receive(self, grad: Tensor) -> None:
-        """The gradient of the output has arrived."""
-        if self.awaited:
-            self.grad = grad.detach()
 
     @property
     def intact(self) -> bool:
@@ -91,10 +82,12 @@ class Tape:
         running: The calls under way, innermost last; after an exception, where it happened.
         entries: Leaves put where integers became numbers without a gradient, so that gradients flow behind them.
         listeners: Called with each call as it ends and with its output.
+        arrived: Called with each call whose output is kept, and the gradient of it, once that is complete.
     """
 
     copying: bool = False
     listeners: Sequence[Callable[["Tape", Call, Tensor], None]] = ()
+    arrived: Callable[[Call, Tensor], None] = lambda call, grad: None
     calls: list[Call] = field(default_factory=list)
     running: list[Call] = field(default_factory=list)
     entries: list[Tensor] = field(default_factory=list)
@@ -106,7 +99,8 @@ class Tape:
     def start(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A module starts; calls repeated during the backward pass by a checkpoint are not noted."""
         if self.recording:
-            call = Call(path=path, module=module, start=nodes_made(), first=len(self.calls), arguments=(args, kwargs))
+            call = Call(path=path, module=module, start=nodes_made(), first=len(self.calls))
+            call.arguments = (*args, kwargs) if kwargs else args
             self.running.append(call)
 
     def end(self, module: nn.Module, output: Any, *, keep: bool, holds: bool) -> Any:
@@ -144,18 +138,13 @@ class Tape:
         call.output = tensor.detach().clone() if keep and self.copying else tensor.detach()
         call.version = call.output._version
         if keep and tensor.requires_grad:
-            self.await_grad(tensor, call.receive)
-
-    def await_only(self, calls: Collection[Call]) -> None:
-        """Of all outputs that were kept, only those of ``calls`` stay, and only their gradients are waited for."""
-        for call in set(self.calls).difference(calls):
-            call.awaited, call.output = False, None
+            self.await_grad(tensor, lambda grad: self.arrived(call, grad))
 
     def watch(self, name: str, tensor: Tensor | None) -> Call:
         """A record of a tensor that no module returned, whose gradient is awaited."""
         call = Call.of(name, tensor)
         if tensor is not None and tensor.requires_grad:
-            self.await_grad(tensor, call.receive)
+            self.await_grad(tensor, lambda grad: self.arrived(call, grad))
         return call
 
     def await_grad(self, tensor: Tensor, then: Callable[[Tensor], None]) -> None:

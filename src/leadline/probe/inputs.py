@@ -87,6 +87,8 @@ def first_float(value: Any) -> Tensor | None:
     """The first floating-point tensor in ``value``."""
     if isinstance(value, Tensor):
         return value if value.is_floating_point() else None
+    if isinstance(value, tuple) and value and isinstance(value[0], Tensor) and value[0].is_floating_point():
+        return value[0]  # nearly always: this runs in hooks
     return next((t for t in tensors(value) if t.is_floating_point()), None)
 
 

@@ -11,9 +11,8 @@ from torch import nn
 from leadline._core.profile import LayerProfile
 from leadline.probe.active import Active, activation_metrics, activations_of, parts_of
 from leadline.probe.capture import Call
-from leadline.probe.inputs import Batch
+from leadline.probe.meter import Numbers
 from leadline.probe.modules import is_leaf, kind
-from leadline.probe.numbers import Numbers, numbers_of, token_metrics
 from leadline.probe.streams import Residual
 from leadline.probe.weights import Weights
 
@@ -27,6 +26,9 @@ class Pass:
         layers: Those that are layers.
         units: Paths of the layers that are repeated units.
         residuals: Calls with a residual stream.
+        outputs: The numbers of the outputs of the layers, and of the batch and what met the loss.
+        grads: Those of their gradients.
+        tokens: Metrics of the positions of sequences.
         active: The activations that ran.
         weights: The numbers of the parameters.
         parameters: The parameters by name, shared ones under the first.
@@ -36,33 +38,31 @@ class Pass:
     layers: Sequence[Call]
     units: set[str]
     residuals: Mapping[Call, Residual]
+    outputs: Mapping[Call, Numbers]
+    grads: Mapping[Call, Numbers]
+    tokens: Mapping[Call, Mapping[str, float]]
     active: Sequence[Active]
     weights: Weights
     parameters: Mapping[str, nn.Parameter]
 
 
-def records(
-    done: Pass, batch: Batch, *, extra: Sequence[Call], rows: int
-) -> tuple[list[LayerProfile], list[LayerProfile]]:
-    """The record of every layer, in order of execution, and of the tensors ``extra`` that are none."""
-    watched = [*done.layers, *extra]
-    numbers = numbers_of([*(call.output for call in watched), *(call.grad for call in watched)], batch, rows=rows)
-    pairs = list(zip(numbers[: len(watched)], numbers[len(watched) :], strict=True))
-    tokens = token_metrics(done.layers, batch, rows=rows)
+def records(done: Pass) -> list[LayerProfile]:
+    """The record of every layer, in order of execution."""
     residuals = _residuals(done)
     streams = _stream_metrics(residuals)
-    names = {parameter: name for name, parameter in done.parameters.items()}
+    names = {id(parameter): name for name, parameter in done.parameters.items()}  # hashing a tensor is slow
     alike = Counter((call.path in done.units, kind(call.module)) for call in done.layers)
     positions = {call: i for i, call in enumerate(done.calls)}
     found = []
-    for depth, (call, (output, grad)) in enumerate(zip(done.layers, pairs, strict=False)):
+    for depth, call in enumerate(done.layers):
+        output, grad = done.outputs.get(call), done.grads.get(call)
         is_unit = call.path in done.units
         active = activations_of(call, done.active)
         flat, dead_layer = activation_metrics(active)
         # Parameters belong to the first call of a module, and their entries count where they were met first.
-        own = {names[p]: p for p in call.module.parameters()} if call.name == call.path else {}
+        own = {names[id(p)]: p for p in call.module.parameters()} if call.name == call.path else {}
         counted = [p for name, p in own.items() if name.startswith(f"{call.path}.") or not call.path]
-        metrics = _of_output(output) | _of_grad(grad) | tokens[depth] | flat | done.weights.of_layer(own)
+        metrics = _of_output(output) | _of_grad(grad) | done.tokens.get(call, {}) | flat | done.weights.of_layer(own)
         found.append(
             LayerProfile(
                 name=call.name or kind(call.module),
@@ -84,7 +84,7 @@ def records(
                 metrics=_that_apply(metrics | streams.get(call, {})),
             )
         )
-    return found, [_tensor_record(call, *pair) for call, pair in zip(extra, pairs[len(found) :], strict=True)]
+    return found
 
 
 def _residuals(done: Pass) -> dict[Call, Residual]:
@@ -105,7 +105,9 @@ def _that_apply(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if not math.isnan(value)}
 
 
-def _tensor_record(call: Call, output: Numbers | None, grad: Numbers | None) -> LayerProfile:
+def tensor_record(call: Call, done: Pass) -> LayerProfile:
+    """The record of a tensor that is no layer: the batch, or what met the loss."""
+    output, grad = done.outputs.get(call), done.grads.get(call)
     return LayerProfile(
         name=call.name,
         kind="Tensor",

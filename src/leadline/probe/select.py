@@ -42,12 +42,12 @@ class Plan:
     @property
     def kept(self) -> frozenset[str]:
         """Paths of all modules that may become a layer."""
-        return self.chosen | self.units.keys() | self.spare.keys()
+        return self.chosen.union(self.units, self.spare)
 
     @property
     def kept_inside(self) -> frozenset[str]:
-        """Paths of those that stay layers though a unit holds them: all that were asked for by name, else units."""
-        return frozenset(self.units) | frozenset(self.spare) if self.blocks else self.chosen
+        """Paths of those that may be layers though a unit holds them: only other units, where there are any."""
+        return frozenset(self.units) if self.units else self.kept
 
     @property
     def composed(self) -> frozenset[str]:

@@ -1,81 +1,83 @@
-"""The metrics of many matrices of rows: those of one shape at once, from float64 Gram matrices."""
+"""The metrics of many matrices of rows, from float64 Gram matrices; nothing of a matrix is kept but its spectrum."""
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from leadline._core.profile import MATRIX
 from leadline.metrics._formulas import pairwise_metrics, spectral_metrics
-from leadline.metrics._spectrum import centre, gram_eigenvalues, widen
+from leadline.metrics._spectrum import GRAM_CONDITION, centre, squared_singular_values
 
-_CHUNK = 2**19  # entries at once: what a core's cache holds in float64
 # Below this share of the centred norm in the whole it is taken from the rows: the Gram matrix has lost its digits.
 _CENTRED_FROM_GRAM = 1e-3
 
 CENTRED = "centred_participation_ratio"
 
+# Which of the matrices -> those matrices in float64. Asked for only where their Gram matrices do not tell enough.
+Rows = Callable[[Tensor], Tensor]
 
-@torch.no_grad()
-def matrix_numbers(matrices: Sequence[Tensor]) -> list[dict[str, float]]:
-    """For each matrix its metrics by name: those of ``leadline.metrics`` and the centred participation ratio.
 
-    Args:
-        matrices: Of shape ``(n, d)``, rows are samples; any float dtype.
+@dataclass(kw_only=True)
+class Spectra:
+    """Metrics of matrices that are handed in by their Gram matrices, some of one shape at a time.
 
-    Returns:
-        Name -> value; ``nan`` throughout for a matrix that holds nan or inf.
+    They are those of ``leadline.metrics`` and the centred participation ratio, by the same formulas on the
+    eigenvalues of the Gram matrix, where its condition is below 1e8, and on singular values beyond.
     """
-    numbers: list[dict[str, float]] = [{} for _ in matrices]
-    names = (*MATRIX, CENTRED)
-    order: list[int] = []
-    values: list[Tensor] = []
-    for group in _grouped(matrices):
-        found = _numbers(_stacked([matrices[i] for i in group]), eps=torch.finfo(matrices[group[0]].dtype).eps)
-        order += group
-        values.append(torch.stack([found[name] for name in names]).to(matrices[0].device))
-    if values:
-        for i, row in zip(order, torch.cat(values, dim=1).T.tolist(), strict=True):
-            numbers[i] = dict(zip(names, row, strict=True))
-    return numbers
+
+    _eigenvalues: dict[tuple[int, int, float], list[tuple[list[int], Tensor]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    _others: list[tuple[list[int], dict[str, Tensor]]] = field(default_factory=list)
+    _count: int = 0
+
+    def add(self, gram: Float[Tensor, "matrices n n"], rows: Rows, *, d: int, dtype: torch.dtype) -> list[int]:
+        """Measure matrices of ``d`` columns whose entries came in ``dtype``; their places in ``values``."""
+        n = gram.shape[-1]
+        places = list(range(self._count, self._count + len(gram)))
+        self._count += len(gram)
+        finite = gram.diagonal(dim1=-2, dim2=-1).sum(-1).isfinite()
+        whole = bool(finite.all())
+        if not whole:
+            gram = torch.where(finite[:, None, None], gram, 0.0)
+        centred, ratio = _centred(gram, rows)
+        found = pairwise_metrics(gram, centred) | {CENTRED: ratio}
+        eigenvalues = _eigenvalues(gram, rows, d=d)
+        if not whole:
+            found = {name: torch.where(finite, values, math.nan) for name, values in found.items()}
+            eigenvalues = torch.where(finite[:, None], eigenvalues, math.nan)
+        self._eigenvalues[(n, d, torch.finfo(dtype).eps)].append((places, eigenvalues))
+        self._others.append((places, found))
+        return places
+
+    def values(self) -> list[dict[str, float]]:
+        """For each matrix its metrics by name; ``nan`` throughout for one that holds nan or inf."""
+        values: list[dict[str, float]] = [{} for _ in range(self._count)]
+        others = list(self._others)
+        for (n, d, eps), parts in self._eigenvalues.items():
+            places = [place for own, _ in parts for place in own]
+            others.append((places, spectral_metrics(torch.cat([e for _, e in parts]), n=n, d=d, eps=eps)))
+        for places, metrics in others:
+            for place, row in zip(places, torch.stack(list(metrics.values())).T.tolist(), strict=True):
+                values[place].update(zip(metrics, row, strict=True))
+        return values
 
 
-def _grouped(matrices: Sequence[Tensor]) -> Iterator[list[int]]:
-    alike: dict[object, list[int]] = defaultdict(list)
-    for i, x in enumerate(matrices):
-        alike[(x.shape, x.dtype, x.device)].append(i)
-    for group in alike.values():
-        step = max(1, _CHUNK // max(1, matrices[group[0]].numel()))
-        yield from (group[i : i + step] for i in range(0, len(group), step))
-
-
-def _stacked(matrices: Sequence[Tensor]) -> Float[Tensor, "matrices n d"]:
-    """In float64; float64 matrices on a scale on which their squares neither over- nor underflow."""
-    first = matrices[0]
-    if first.dtype == torch.float64:
-        return widen(torch.stack(list(matrices)))
-    wide = first.new_empty((len(matrices), *first.shape), dtype=torch.float64)
-    for row, matrix in zip(wide, matrices, strict=True):
-        row.copy_(matrix)
-    return wide
-
-
-def _numbers(x: Float[Tensor, "matrices n d"], *, eps: float) -> dict[str, Float[Tensor, " matrices"]]:
-    n, d = x.shape[-2:]
-    gram = x @ x.mT
-    finite = gram.diagonal(dim1=-2, dim2=-1).sum(-1).isfinite()
-    if not finite.all():
-        x, gram = (torch.where(finite[:, None, None], t, math.nan) for t in (x, gram))
-    centred, ratio = _centred(x, gram)
-    found = spectral_metrics(gram_eigenvalues(x, gram), n=n, d=d, eps=eps)
-    return found | pairwise_metrics(gram, centred) | {CENTRED: ratio}
+def _eigenvalues(gram: Float[Tensor, "matrices n n"], rows: Rows, *, d: int) -> Float[Tensor, "matrices k"]:
+    n = gram.shape[-1]
+    found = torch.linalg.eigvalsh(gram)[:, -min(n, d) :]
+    ill = (found[:, 0] * GRAM_CONDITION <= found[:, -1]) & (found[:, -1] > 0)
+    if ill.any():
+        found[ill] = squared_singular_values(rows(ill))
+    return found
 
 
 def _centred(
-    x: Float[Tensor, "matrices n d"], gram: Float[Tensor, "matrices n n"]
+    gram: Float[Tensor, "matrices n n"], rows: Rows
 ) -> tuple[Float[Tensor, " matrices"], Float[Tensor, " matrices"]]:
     """Squared norm of the rows minus their mean, and the participation ratio of those.
 
@@ -86,12 +88,13 @@ def _centred(
     whole = sums.sum(-1)
     trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
     centred = trace - whole / n
-    squares = gram.square().sum((-2, -1)) - 2 * sums.square().sum(-1) / n + (whole / n).square()
+    squares = torch.linalg.vector_norm(gram, dim=(-2, -1)).square()
+    squares += (whole / n).square() - 2 * sums.square().sum(-1) / n
     ratio = centred.square() / squares
     lost = centred <= _CENTRED_FROM_GRAM * trace
     if lost.any():
-        rows = centre(x[lost])
-        inner = rows @ rows.mT
+        near = centre(rows(lost))
+        inner = near @ near.mT
         centred[lost] = inner.diagonal(dim1=-2, dim2=-1).sum(-1)
         # Rows that are all alike, zero rows among them, spread along no direction.
         ratio[lost] = (centred[lost].square() / inner.square().sum((-2, -1))).where(centred[lost] != 0, 0.0)

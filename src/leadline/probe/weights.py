@@ -2,8 +2,9 @@
 
 import math
 import statistics
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch.nn.modules.conv import _ConvTransposeNd
 
 from leadline.probe.cancellation import Contributions
 from leadline.probe.modules import kind
-from leadline.probe.moments import norms
+from leadline.probe.moments import absolute_sum, norm_of, numbers_of, settled_norm
 
 _COLUMNS = 16  # random columns that a weight is multiplied with for its rank
 
@@ -65,22 +66,30 @@ def weights(
     contributions: Contributions,
 ) -> Weights:
     """The numbers of ``parameters`` and of their gradients."""
-    found = norms([*(p.detach() for p in parameters.values()), *grads.values()])
-    own = dict(zip(parameters, found, strict=False))
-    maps = {name: p for name, p in parameters.items() if p.ndim >= 2 and p.is_floating_point()}
-    matrices = {name: _as_map(modules.get(name.rpartition(".")[0]), p.detach()) for name, p in maps.items()}
-    # A tied weight's gradient sums over all its uses, so it has no share of one of them.
-    names = {f"{path}.weight" if path else "weight": path for path in contributions.sizes}
-    tied = _tied(modules)
-    alone = {n: path for n, path in names.items() if n in grads and parameters[n] not in tied}
-    ratios = [contributions.sizes[path] / grads[n].abs().sum(dtype=torch.float64) for n, path in alone.items()]
+    # Each tensor is read once, for its norm and whatever else it is asked.
+    norms, images, grad_norms, grad_sums = {}, {}, {}, {}
+    matrices, columns = {}, _Columns()
+    for name, parameter in parameters.items():
+        weight = parameter.detach()
+        norms[name] = norm_of(weight)
+        if weight.ndim >= 2 and weight.is_floating_point():
+            matrices[name] = matrix = _as_map(modules.get(name.rpartition(".")[0]), weight)
+            images[name] = columns.image(matrix)
+    alone = _untied(modules, parameters, grads, contributions)
+    for name, grad in grads.items():
+        grad_norms[name] = norm_of(grad)
+        if name in alone:
+            grad_sums[name] = absolute_sum(grad)
+    own = _settled(parameters, norms)
+    sizes = numbers_of([contributions.sizes[alone[name]] for name in grad_sums])
+    totals = numbers_of(list(grad_sums.values()))
     return Weights(
         norms=own,
-        grad_norms=dict(zip(grads, found[len(own) :], strict=True)),
+        grad_norms=_settled(grads, grad_norms),
         finite={name: 1.0 if math.isfinite(norm) else _finite_share(parameters[name]) for name, norm in own.items()},
         shapes={name: (matrix.shape[0], matrix.shape[1]) for name, matrix in matrices.items()},
-        ranks=dict(zip(matrices, _ranks(list(matrices.values())), strict=True)),
-        cancellations=dict(zip(alone, _numbers(ratios), strict=True)),
+        ranks=_ranks(images),
+        cancellations={n: _ratio(a, b) for n, a, b in zip(grad_sums, sizes, totals, strict=True)},
         baselines={n: math.sqrt(math.pi * contributions.counts[path] / 2) for n, path in alone.items()},
     )
 
@@ -98,32 +107,57 @@ def _as_map(module: nn.Module | None, weight: Tensor) -> Tensor:
     return weight.flatten(1)
 
 
-def _ranks(matrices: Sequence[Tensor]) -> list[float]:
-    generator = torch.Generator().manual_seed(0)
-    columns: dict[tuple[int, torch.device], Tensor] = {}
-    ranks = []
-    for matrix in matrices:
+@dataclass(kw_only=True)
+class _Columns:
+    """The random columns that every weight is multiplied with."""
+
+    _columns: dict[tuple[int, torch.device], Tensor] = field(default_factory=dict)
+
+    def image(self, matrix: Tensor) -> Tensor:
         key = (matrix.shape[1], matrix.device)
-        if key not in columns:
-            columns[key] = torch.randn(matrix.shape[1], _COLUMNS, generator=generator).to(matrix.device)
-        image = (matrix.float() @ columns[key]).double()
+        if key not in self._columns:
+            generator = torch.Generator().manual_seed(matrix.shape[1])
+            self._columns[key] = torch.randn(matrix.shape[1], _COLUMNS, generator=generator).to(matrix.device)
+        return matrix.float() @ self._columns[key]
+
+
+def _ranks(images: Mapping[str, Tensor]) -> dict[str, float]:
+    """Participation ratios of the images of the random columns."""
+    alike: dict[int, list[str]] = defaultdict(list)
+    for name, image in images.items():
+        alike[len(image)].append(name)
+    ranks = {}
+    for names in alike.values():
+        image = torch.stack([images[n].to(images[names[0]].device) for n in names]).double()
         gram = image.mT @ image
-        squares = gram.square().sum()
-        ranks.append(torch.where(squares == 0, 0.0, gram.trace().square() / squares))
-    return _numbers(ranks)
+        squares = gram.square().sum((-2, -1))
+        found = torch.where(squares == 0, 0.0, gram.diagonal(dim1=-2, dim2=-1).sum(-1).square() / squares)
+        ranks |= dict(zip(names, found.tolist(), strict=True))
+    return ranks
 
 
-def _numbers(scalars: Sequence[Tensor]) -> list[float]:
-    return torch.stack([s.double().to(scalars[0].device) for s in scalars]).tolist() if scalars else []
+def _ratio(size: float, total: float) -> float:
+    """Contributions over their sum, at least 1; ``inf`` where they cancel exactly, ``nan`` where all are zero."""
+    if not (math.isfinite(size) and math.isfinite(total)) or size == 0:
+        return math.nan
+    return max(1.0, size / total) if total else math.inf
 
 
-def _tied(modules: Mapping[str, nn.Module]) -> set[nn.Parameter]:
-    seen: set[nn.Parameter] = set()
-    tied: set[nn.Parameter] = set()
-    for module in modules.values():
-        for parameter in [p for p in module._parameters.values() if p is not None]:
-            (tied if parameter in seen else seen).add(parameter)
-    return tied
+def _settled(tensors: Mapping[str, Tensor], norms: Mapping[str, Tensor]) -> dict[str, float]:
+    quick = numbers_of(list(norms.values()))
+    return {name: settled_norm(tensors[name].detach(), norm) for name, norm in zip(norms, quick, strict=True)}
+
+
+def _untied(
+    modules: Mapping[str, nn.Module],
+    parameters: Mapping[str, nn.Parameter],
+    grads: Mapping[str, Tensor],
+    contributions: Contributions,
+) -> dict[str, str]:
+    """Name of a weight -> path of the module that alone uses it: a tied weight's gradient sums over all its uses."""
+    uses = Counter(p for module in modules.values() for p in module._parameters.values() if p is not None)
+    names = {f"{path}.weight" if path else "weight": path for path in contributions.sizes}
+    return {name: path for name, path in names.items() if name in grads and uses[parameters[name]] == 1}
 
 
 def _root_sum_of_squares(values: Sequence[float]) -> float:

@@ -1,0 +1,177 @@
+"""Measures tensors as they come: moments of all entries, spectra of rows; nothing is kept of them but the numbers."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from leadline._core.profile import MATRIX
+from leadline.metrics._spectrum import widen
+from leadline.probe.inputs import Batch
+from leadline.probe.moments import Moments, Sums, moments, read
+from leadline.probe.rows import as_rows, taken_evenly
+from leadline.probe.spectra import Spectra
+
+_CHUNK = 2**17  # entries of matrices at once: in float64 they stay in a core's cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """The numbers of one tensor.
+
+    Attributes:
+        moments: Of all its entries.
+        matrix: Metrics of its rows by name.
+        rows: How it became rows.
+        n: Rows that were taken.
+        d: Their length.
+    """
+
+    moments: Moments
+    matrix: dict[str, float]
+    rows: str
+    n: int
+    d: int
+
+    @property
+    def of_output(self) -> dict[str, float]:
+        """As metrics of a layer's output."""
+        own = self.moments
+        return {
+            "mean": own.mean,
+            "std": own.std,
+            "rms": own.rms,
+            "max_abs": own.max_abs,
+            "finite_fraction": own.finite_fraction,
+            **self.matrix,
+        }
+
+    @property
+    def of_grad(self) -> dict[str, float]:
+        """As metrics of the gradient of a layer's output."""
+        own = self.moments
+        return {
+            "grad_norm": own.norm,
+            "grad_rms": own.rms,
+            "grad_max_abs": own.max_abs,
+            "grad_finite_fraction": own.finite_fraction,
+            **{f"grad_{name}": self.matrix[name] for name in MATRIX},
+        }
+
+
+@dataclass(kw_only=True)
+class Meter:
+    """Takes tensors under keys of the caller's, measures those of one shape together, and lets go of them.
+
+    Attributes:
+        batch: The batch, for how its samples lie in a tensor.
+        rows: Rows at most that spectra are taken of.
+    """
+
+    batch: Batch
+    rows: int
+    _waiting: dict[object, "_Waiting"] = field(default_factory=dict)
+    _measured: dict[object, tuple[Moments, str, int, int, int]] = field(default_factory=dict)
+    _spectra: Spectra = field(default_factory=Spectra)
+
+    @torch.no_grad()
+    def take(self, key: object, tensor: Tensor | None) -> None:
+        """Measure ``tensor``; where there is none, or nothing in it, the key has no numbers."""
+        if tensor is None or not tensor.numel():
+            return
+        tensor = tensor.detach()
+        whole, view = as_rows(tensor, batch=self.batch.size, mask=self.batch.token_mask)
+        matrix = taken_evenly(whole, self.rows)
+        group = (tensor.shape, tensor.dtype, tensor.device)
+        waiting = self._waiting.get(group)
+        if waiting is None:
+            waiting = self._waiting[group] = _Waiting(view=view, shape=matrix.shape)
+        waiting.put(key, tensor, matrix)
+        if len(waiting.keys) >= waiting.most:
+            self._measure(waiting)
+
+    def numbers(self) -> dict[object, Numbers]:
+        """The numbers of every tensor that was taken, by its key."""
+        for waiting in self._waiting.values():
+            self._measure(waiting)
+        values = self._spectra.values()
+        return {
+            key: Numbers(moments=moment, matrix=values[place], rows=view, n=n, d=d)
+            for key, (moment, view, n, d, place) in self._measured.items()
+        }
+
+    @torch.no_grad()
+    def _measure(self, waiting: "_Waiting") -> None:
+        if not waiting.keys:
+            return
+        dtype = waiting.tensors[0].dtype
+        places = self._spectra.add(waiting.gram(), waiting.rows, d=waiting.shape[1], dtype=dtype)
+        own = moments(waiting.tensors, waiting.sums)
+        for key, place, moment in zip(waiting.keys, places, own, strict=True):
+            self._measured[key] = (moment, waiting.view, *waiting.shape, place)
+        waiting.clear()
+
+
+@dataclass(kw_only=True)
+class _Waiting:
+    """Tensors of one shape, read already, until there are enough of them for one call of linear algebra.
+
+    Float64 copies go where the last ones were: fresh memory costs more than what is written to it.
+    """
+
+    view: str
+    shape: tuple[int, int]
+    keys: list[object] = field(default_factory=list)
+    tensors: list[Tensor] = field(default_factory=list)
+    matrices: list[Tensor] = field(default_factory=list)
+    sums: list[Sums] = field(default_factory=list)
+    _wide: Tensor | None = None
+    _gram: Tensor | None = None
+
+    @property
+    def most(self) -> int:
+        """How many matrices are measured at once."""
+        return max(1, _CHUNK // (self.shape[0] * self.shape[1]))
+
+    def put(self, key: object, tensor: Tensor, matrix: Tensor) -> None:
+        """Read a tensor, while it is in the cache."""
+        if self._wide is None:
+            columns = min(self.shape[1], max(1, _CHUNK // self.shape[0]))
+            self._wide = matrix.new_empty((self.most, self.shape[0], columns), dtype=torch.float64)
+            self._gram = matrix.new_empty((self.most, self.shape[0], self.shape[0]), dtype=torch.float64)
+        if self._fits:
+            self._wide[len(self.keys)].copy_(matrix)
+        self.keys.append(key)
+        self.tensors.append(tensor)
+        self.matrices.append(matrix)
+        self.sums.append(read(tensor))
+
+    def gram(self) -> Tensor:
+        """The Gram matrices of what waits."""
+        assert self._wide is not None and self._gram is not None
+        count = len(self.keys)
+        if self.matrices[0].dtype == torch.float64:
+            x = self.rows(torch.ones(count, dtype=torch.bool))
+            return x @ x.mT
+        if self._fits:
+            x = self._wide[:count]
+            return torch.bmm(x, x.mT, out=self._gram[:count])
+        gram, wide = self._gram[0].zero_(), self._wide[0]
+        for piece in self.matrices[0].split(wide.shape[1], dim=1):
+            x = wide[:, : piece.shape[1]].copy_(piece)
+            gram.addmm_(x, x.mT)
+        return self._gram
+
+    def rows(self, which: Tensor) -> Tensor:
+        """Those matrices in float64; float64 ones on a scale on which squares neither over- nor underflow."""
+        return widen(
+            torch.stack([matrix for matrix, wanted in zip(self.matrices, which.tolist(), strict=True) if wanted])
+        )
+
+    def clear(self) -> None:
+        """Let go of everything but the memory."""
+        self.keys, self.tensors, self.matrices, self.sums = [], [], [], []
+
+    @property
+    def _fits(self) -> bool:
+        return self._wide is not None and self._wide.shape[2] == self.shape[1]
