@@ -120,8 +120,10 @@ def _alike(profile: Profile, metric: str, code: str, limit: float, error: float,
         return
     of = trend(profile, metric, apart=2.0, floor=_rounding(chain[0]))
     end = min(getattr(layer, metric) for layer in chain[-3:])
+    # What the drift alone leaves: a single layer that ends everything is another finding.
+    left = getattr(chain[0], metric) * 10 ** (of.rate.estimate * (len(chain) - 1))
     layer = onset(of)
-    if end >= limit or not of.geometric or of.decades >= 0 or layer is None:
+    if not (of.geometric and end < limit and left < limit) or layer is None:
         return
     severity: Severity = "error" if end < error else "warning"
     rate = of.rate
