@@ -120,6 +120,12 @@ def test_many_findings_end_in_how_many_more_there_are():
     assert "… 8 more findings, see --html or --json" in text
 
 
+def test_remedies_that_stand_above_are_not_repeated():
+    text = shown(diagnosis(findings=[finding("fc.1"), finding("fc.2")]))
+    assert text.count("Use He initialisation.") == 1
+    assert text.count("the same as above") == 1
+
+
 def test_rates_stand_beside_theory():
     rates = {"grad_norm": Rate(estimate=0.231, low=0.2, high=0.25, increments=9)}
     text = shown(diagnosis(rates=rates, predictions=(Prediction(metric="grad_norm", rate=0.239, statement=""),)))

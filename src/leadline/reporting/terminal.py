@@ -54,7 +54,10 @@ def summary(
     blocks = [_headline(diagnosis.profile, title), layer_table(diagnosis, width=width)]
     blocks += [rates_table(diagnosis, width=width)] if diagnosis.rates else []
     blocks += also
-    blocks += [finding_text(finding) for finding in diagnosis.findings[:_FINDINGS]]
+    shown = diagnosis.findings[:_FINDINGS]
+    for i, finding in enumerate(shown):
+        above = any(finding.remedies == earlier.remedies for earlier in shown[:i])
+        blocks.append(finding_text(finding, remedies_above=above))
     if len(diagnosis.findings) > _FINDINGS:
         blocks.append(_dim(f"… {len(diagnosis.findings) - _FINDINGS} more findings, see --html or --json"))
     return Group(*(Group(block, Text()) for block in blocks), verdict(diagnosis))
@@ -78,15 +81,23 @@ def rates_table(diagnosis: Diagnosis, *, width: int) -> RenderableType:
     return fitted_table(columns, width=width)
 
 
-def finding_text(finding: Finding) -> RenderableType:
-    """A finding: its code and layer, what was measured, what theory expects, and what to do."""
+def finding_text(finding: Finding, *, remedies_above: bool = False) -> RenderableType:
+    """A finding: its code and layer, what was measured, what theory expects, and what to do.
+
+    Args:
+        finding: What to show.
+        remedies_above: Whether the same remedies stand above already.
+    """
     head = Text.assemble(
         (f"{MARKS[finding.severity]} {finding.severity}  {finding.code}", STYLES[finding.severity]),
         (f"  {printable(finding.layer)}" if finding.layer else "", "bold"),
     )
     told = finding.expected in finding.message
     facts = [] if told else [("theory", finding.expected)]
-    facts += [("or" if i else "try", remedy.text) for i, remedy in enumerate(finding.remedies)]
+    if finding.remedies and remedies_above:
+        facts.append(("try", "the same as above"))
+    else:
+        facts += [("or" if i else "try", remedy.text) for i, remedy in enumerate(finding.remedies)]
     facts += [("source", str(finding.source))] if finding.source else []
     body = Group(Text(printable(finding.message)), *([_beside(facts)] if facts else []))
     return Group(head, Padding.indent(body, 2))
