@@ -6,7 +6,7 @@ export HF_HUB_OFFLINE := 1
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test check lint clean
+.PHONY: help setup demo test check lint docs clean
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## / — /'
 
@@ -34,5 +34,8 @@ lint: .venv/ready ## format, lint, types and import rules
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+docs: .venv/ready ## build the pages strictly into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean: ## remove what the targets made
-	rm -rf .venv out dist
+	rm -rf .venv out dist site
