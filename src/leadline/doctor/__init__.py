@@ -1,8 +1,7 @@
 """From a profile to words: rules that find what is wrong, theory beside them, and how deep a design carries."""
 
-from leadline.doctor._catalogue import Entry as Entry, catalogue as catalogue
+from leadline.doctor._diagnose import diagnose as diagnose
 from leadline.doctor.depth import depth_limit as depth_limit
 from leadline.doctor.design import Design as Design, recognise as recognise
-from leadline.doctor._diagnose import diagnose as diagnose
 from leadline.doctor.expectations import predict as predict
 from leadline.doctor.registry import Rule as Rule, rules as rules

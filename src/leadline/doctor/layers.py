@@ -25,8 +25,17 @@ def alike(parameters: Iterable[str]) -> list[list[str]]:
     """
     groups = defaultdict(list)
     for name in parameters:
-        groups[tuple("*" if part.isdigit() else part for part in name.split("."))].append(name)
+        groups[pattern(name)].append(name)
     return list(groups.values())
+
+
+def pattern(name: str) -> str:
+    """``name`` with every number between dots left open, and without the number of the call.
+
+    >>> pattern("h.0.fc#2")
+    'h.*.fc'
+    """
+    return ".".join("*" if part.isdigit() else part for part in name.partition("#")[0].split("."))
 
 
 def depth_of(profile: Profile, layer: str) -> int:

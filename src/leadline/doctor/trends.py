@@ -1,13 +1,17 @@
 """How a metric moves along the chain: its steps, the few that stand apart, and the rate of the others."""
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 
 import numpy as np
 
 from leadline._core.profile import LayerProfile, Profile
 from leadline._core.rates import Rate, rate
+from leadline.doctor.layers import pattern
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -21,11 +25,18 @@ class Step:
         layer: The layer that makes it.
         before: The layer in front of it.
         decades: Difference of the decimal logarithms; infinite to or from zero, ``nan`` between zeros.
+        usual: The median of the steps like it.
     """
 
     layer: LayerProfile
     before: LayerProfile
     decades: float
+    usual: float = 0.0
+
+    @property
+    def excess(self) -> float:
+        """Decades beyond the usual."""
+        return self.decades - self.usual
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,23 +94,36 @@ def trend(profile: Profile, metric: str, *, apart: float = 1.0, floor: float = 0
 def chain_steps(chain: Sequence[LayerProfile], metric: str) -> tuple[Step, ...]:
     """The step of ``metric`` at each layer of ``chain`` but the first."""
     values = [log10(getattr(layer, metric)) for layer in chain]
+    decades = [math.nan if a == b == -math.inf else b - a for a, b in pairwise(values)]
+    pairs = list(pairwise(chain))
+    usual = _usual([(pattern(before.name), pattern(layer.name)) for before, layer in pairs], decades)
     return tuple(
-        Step(layer=layer, before=before, decades=math.nan if value == previous == -math.inf else value - previous)
-        for before, layer, previous, value in zip(chain, chain[1:], values, values[1:], strict=False)
+        Step(layer=layer, before=before, decades=own, usual=like)
+        for (before, layer), own, like in zip(pairs, decades, usual, strict=True)
     )
 
 
-def stand_apart(steps: Sequence[Step], *, apart: float, deviations: float = 6.0) -> tuple[Step, ...]:
-    """The steps that differ from the median by ``apart`` decades and by ``deviations`` robust standard deviations.
+def _usual(kinds: Sequence[object], decades: Sequence[float]) -> list[float]:
+    """For each step the median of the finite ones of its kind, of all of them where its kind has fewer than three.
 
-    Three steps of zero are counted with the others, so that a short chain cannot call its own fault usual. The
-    robust standard deviation is 1.4826 times the median absolute deviation.
+    Three steps of zero are counted with all, so that a short chain cannot call its own fault usual.
     """
-    u = np.array([step.decades for step in steps if math.isfinite(step.decades)] + [0.0] * 3)
-    usual = float(np.median(u))
-    spread = 1.4826 * float(np.median(np.abs(u - usual)))
+    groups = defaultdict(list)
+    for kind, own in zip(kinds, decades, strict=True):
+        if math.isfinite(own):
+            groups[kind].append(own)
+    of_all = median([own for group in groups.values() for own in group] + [0.0] * 3)
+    return [median(groups[kind]) if len(groups[kind]) >= 3 else of_all for kind in kinds]
+
+
+def stand_apart(steps: Sequence[Step], *, apart: float, deviations: float = 6.0) -> tuple[Step, ...]:
+    """The steps that differ from the usual by ``apart`` decades and by ``deviations`` robust standard deviations.
+
+    The robust standard deviation is 1.4826 times the median absolute deviation, three deviations of zero counted in.
+    """
+    spread = 1.4826 * median([abs(step.excess) for step in steps if math.isfinite(step.decades)] + [0.0] * 3)
     limit = max(apart, deviations * spread)
-    return tuple(step for step in steps if abs(step.decades - usual) > limit)
+    return tuple(step for step in steps if abs(step.excess) > limit)
 
 
 def onset(trend: Trend, *, backward: bool = False) -> LayerProfile | None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from leadline._core.diagnosis import Finding, Severity
 from leadline._core.profile import LINEAR_KINDS, Profile
@@ -87,26 +88,25 @@ def _evidence(of: Trend) -> dict:
 
 def _by_one_layer(profile: Profile, of: Trend, code: str, limit: float) -> Iterator[Finding]:
     grows = code == "activation-growth"
-    usual = of.rate.estimate if math.isfinite(of.rate.estimate) else 0.0
-    for step in (*_around(profile, limit), *of.apart):
-        deviation = step.decades - usual
-        if math.isfinite(deviation) and (deviation > limit) == grows and abs(deviation) > limit:
-            yield _jump(step, code, deviation)
+    for step in (*_around(profile), *of.apart):
+        if limit < abs(step.excess) < math.inf and (step.excess > 0) == grows:
+            yield _jump(step, code, step.excess)
 
 
-def _around(profile: Profile, limit: float) -> tuple[Step, ...]:
-    """The steps outside the chain that stand out: from the input to the first layer, and into stem and head.
+def _around(profile: Profile) -> tuple[Step, ...]:
+    """The steps outside the chain: from the input to the first layer, and into stem and head.
 
     An embedding reads no numbers, and a norm sets them anew: neither makes a step.
     """
     links = {layer.name for layer in profile.chain[1:]}
     ordered = [profile.inputs, *profile.layers] if profile.inputs is not None else list(profile.layers)
     steps = chain_steps(ordered, "rms")
-    return tuple(step for step in steps if step.layer.name not in links and _reads(step) and abs(step.decades) > limit)
+    return tuple(replace(step, usual=0.0) for step in steps if step.layer.name not in links and _reads(step))
 
 
 def _reads(step: Step) -> bool:
-    return step.layer.kind in LINEAR_KINDS or step.layer.role == "block"
+    mapped = step.layer.kind in LINEAR_KINDS or step.layer.role == "block"
+    return mapped and "Embedding" not in step.before.kind
 
 
 def _jump(step: Step, code: str, deviation: float) -> Finding:

@@ -95,14 +95,20 @@ def _interval(of: Trend) -> str:
 def _by_one_layer(profile: Profile, of: Trend, code: str, limit: float) -> Iterator[Finding]:
     grows = code == "gradient-explosion"
     for step in reversed(of.apart):
-        deviation = step.decades - (of.rate.estimate if math.isfinite(of.rate.estimate) else 0.0)
-        if (deviation < -limit) == grows and abs(deviation) > limit and not _underflowed(step):
-            yield _jump(step, code, -deviation)
+        if abs(step.excess) <= limit or (step.excess < 0) != grows:
+            continue
+        if math.isfinite(step.excess) or (not grows and _cuts(of, step)):
+            yield _jump(step, code, -step.excess)
 
 
-def _underflowed(step: Step) -> bool:
-    """Whether the step to zero is the end of a geometric decay, below the dtype's smallest number."""
-    return step.before.grad_norm == 0 and step.layer.grad_rms < 1e3 * dtype_range(step.layer.dtype).smallest_normal
+def _cuts(of: Trend, step: Step) -> bool:
+    """Whether no gradient at all gets past the step, and not because it has shrunk below the dtype's smallest number.
+
+    Where a layer in front of it has a gradient, it came by another path.
+    """
+    in_front = [other.before.grad_norm for other in of.steps[: of.steps.index(step) + 1]]
+    shrunk = step.layer.grad_rms < 1e3 * dtype_range(step.layer.dtype).smallest_normal
+    return not any(norm > 0 for norm in in_front) and not shrunk
 
 
 def _jump(step: Step, code: str, decades: float) -> Finding:
