@@ -17,9 +17,10 @@ from leadline.probe.active import activations
 from leadline.probe.again import outputs_again
 from leadline.probe.backward import gradients
 from leadline.probe.cancellation import Contributions
-from leadline.probe.capture import Call, watched
+from leadline.probe.capture import Call, nodes_made, watched
+from leadline.probe.graph import REENTRANT, nodes_behind, number_of, paths_behind
 from leadline.probe.guard import undisturbed
-from leadline.probe.inputs import Batch, differentiable, repeated_samples, tensors
+from leadline.probe.inputs import Batch, differentiable, repeated_samples
 from leadline.probe.loss import Loss, main_output, scalar_loss
 from leadline.probe.meter import Meter
 from leadline.probe.modules import named_modules, named_parameters
@@ -30,7 +31,10 @@ from leadline.probe.select import Layers, layers_of, plan
 from leadline.probe.streams import Streams
 from leadline.probe.tokens import token_metrics
 from leadline.probe.usage import small_batch_norms, unused_modules
-from leadline.probe.weights import weights
+from leadline.probe.weights import WeightGradients, untied_maps, weights
+
+# Rows of a spectrum: its cost goes with their third power, so that a model of very many layers gets fewer.
+ROWS, MANY_LAYERS = 64, 80
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +44,7 @@ class Settings:
     targets: Any
     loss: Loss | None
     layers: Layers
-    rows: int
+    rows: int | None
     seed: int
 
 
@@ -58,13 +62,15 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
         fed, leaves = differentiable(batch)
         with refusals_named(tape):
             outputs = model(*fed.args, **fed.kwargs)
-        tape.recording = False
+        tape.recording, made = False, nodes_made()
         loss, loss_kind = scalar_loss(outputs, settings.targets, settings.loss, seed=settings.seed)
         layers, units = layers_of(wanted, tape.calls, streams.is_identity)
         given, met = Call.of("inputs", batch.first), tape.watch("outputs", main_output(outputs))
-        active = activations(tensors(outputs), tape.calls)
-        tokens = token_metrics(layers, batch, rows=settings.rows)
-        outside, inside = (Meter(batch=batch, rows=settings.rows) for _ in range(2))
+        behind = list(nodes_behind([loss]))
+        active = activations([node for node in behind if number_of(node) < made], tape.calls)
+        rows = settings.rows or (ROWS if len(layers) <= MANY_LAYERS else ROWS // 2)
+        tokens = token_metrics(layers, batch, rows=rows)
+        outside, inside = (Meter[Call](batch=batch, rows=rows) for _ in range(2))
         for call in (given, *layers, met):
             outside.take(call, call.output if call.intact else None)
         overwritten = {call.name for call in layers if not call.intact}
@@ -73,10 +79,12 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
         awaited = {*layers, met}
         tape.arrived = lambda call, grad: inside.take(call, grad if call in awaited else None)
         learning = {name: p for name, p in parameters.items() if p.requires_grad}
-        found = gradients(loss, [*learning.values(), *leaves, *tape.entries])
+        grads = WeightGradients(summed=untied_maps(modules, learning, contributions.counts))
+        reentrant = any(node.name() == REENTRANT for node in behind)
+        arrived = gradients(loss, learning, [*leaves, *tape.entries], grads.take, reentrant=reentrant)
+    reached = {id(parameters[name]) for name in grads.norms}
     if leaves and given.dtype.is_floating_point:
-        inside.take(given, found[len(learning)])
-    grads = {name: grad for name, grad in zip(learning, found, strict=False) if grad is not None}
+        inside.take(given, arrived[0])
     numbers = weights(modules, parameters, grads, contributions)
     diverged = not all(
         map(math.isfinite, [float(loss.detach()), *numbers.norms.values(), *numbers.grad_norms.values()])
@@ -89,7 +97,7 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
         for call in repeated:
             call.output = again.outputs[call.name]
             outside.take(call, call.output)
-        tokens |= token_metrics(repeated, batch, rows=settings.rows)
+        tokens |= token_metrics(repeated, batch, rows=rows)
     done = Pass(
         calls=tape.calls,
         layers=layers,
@@ -114,9 +122,9 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
         device=str(next(iter(parameters.values())).device),
         dtype=_dtype(parameters),
         batch=batch.size,
-        rows=settings.rows,
+        rows=rows,
         seed=settings.seed,
-        unused=unused_modules(modules, tape.calls, {parameters[name] for name in grads}),
+        unused=unused_modules(modules, paths_behind(behind, tape.calls), reached),
         small_batch_norms=small_batch_norms(tape.calls),
         nonfinite_parameters=tuple(name for name, share in numbers.finite.items() if share < 1),
         first_nonfinite=first_nonfinite,
@@ -125,7 +133,7 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
         weight_shapes=numbers.shapes,
         weight_ranks=numbers.ranks,
         repeated=repeated_samples(batch),
-        notes=tuple(_notes(batch, settings, own, tape.calls, again=bool(overwritten or diverged))),
+        notes=tuple(_notes(batch, rows, own, tape.calls, again=bool(overwritten or diverged))),
         versions={"leadline": __version__, "torch": str(torch.__version__)},
     )
 
@@ -157,9 +165,9 @@ def _dtype(parameters: Mapping[str, nn.Parameter]) -> str:
     return dtype_name(entries.most_common(1)[0][0])
 
 
-def _notes(batch: Batch, settings: Settings, layers, calls: Sequence[Call], *, again: bool):
-    if batch.size > settings.rows:
-        yield f"Spectra were taken of {settings.rows} of {batch.size} samples, evenly spaced."
+def _notes(batch: Batch, rows: int, layers, calls: Sequence[Call], *, again: bool):
+    if batch.size > rows:
+        yield f"Spectra were taken of {rows} of {batch.size} samples, evenly spaced."
     if any(layer.metrics.keys() & {"token_participation_ratio"} for layer in layers) and batch.size > SEQUENCES:
         yield f"Metrics of tokens are means over {SEQUENCES} of {batch.size} sequences, evenly spaced."
     if any(not call.stored for call in calls):

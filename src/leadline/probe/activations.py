@@ -16,6 +16,7 @@ recurrent layer or behind a checkpoint are not read.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 from torch.autograd.graph import Node
@@ -64,12 +65,8 @@ class _Saved:
     def __init__(self, node: Node):
         self.node = node
 
-    def __getattr__(self, name: str) -> "Tensor | float":
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.node, f"_saved_{name}")
-
-    @property
-    def inplace(self) -> bool:
-        return hasattr(self.node, "_saved_result")
 
 
 _Reader = Callable[["_Saved", Mapping[Node, list[Node]]], Activation | None]

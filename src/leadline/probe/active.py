@@ -3,16 +3,16 @@
 import math
 from bisect import bisect_right
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.autograd.graph import Node
 
 from leadline.probe.activations import ALWAYS_ALIVE, Flatness, flatness, is_activation, recognised
 from leadline.probe.capture import Call
-from leadline.probe.graph import inputs_of, nodes_behind, number_of
+from leadline.probe.graph import inputs_of, number_of
 from leadline.probe.modules import holds_parameters, kind
 from leadline.probe.moments import numbers_of
 from leadline.probe.rows import feature_axis
@@ -46,9 +46,8 @@ class Active:
 
 
 @torch.no_grad()
-def activations(roots: Iterable[Tensor], calls: Sequence[Call]) -> list[Active]:
-    """Every activation that ``roots`` went through, in order of execution; to be read before the backward pass."""
-    nodes = list(nodes_behind(roots))
+def activations(nodes: Sequence[Node], calls: Sequence[Call]) -> list[Active]:
+    """Every activation among ``nodes``, in order of execution; to be read before the backward pass."""
     consumers: dict[Node, list[Node]] = defaultdict(list)
     for node in nodes:
         for other in inputs_of(node):
@@ -109,16 +108,22 @@ def activations_of(call: Call, active: Sequence[Active]) -> list[Active]:
     return [a for a in active if call.start <= a.order < call.stop]
 
 
-def activation_metrics(active: Sequence[Active]) -> tuple[dict[str, float], str]:
-    """Dead and saturated fraction over several activations, and the path of the layer with most of its units dead."""
+def activation_metrics(active: Sequence[Active]) -> dict[str, float]:
+    """Dead and saturated fraction over several activations."""
     units, entries = sum(a.units for a in active), sum(a.entries for a in active)
-    metrics = {
+    return {
         "dead_fraction": sum(a.dead for a in active) / units if units else math.nan,
         "saturated_fraction": sum(a.saturated for a in active) / entries if entries else math.nan,
     }
-    worst = max((a for a in active if a.dead), key=lambda a: a.dead / a.units, default=None)
-    where = None if worst is None else worst.owner or worst.inside
-    return metrics, "" if where is None else where.path
+
+
+def deadest(active: Sequence[Active]) -> tuple[str, float]:
+    """Path of the layer with the largest share of dead units, empty where there is none, and that share."""
+    worst = max((a for a in active if a.units), key=lambda a: a.dead / a.units, default=None)
+    if worst is None:
+        return "", math.nan
+    where = worst.owner or worst.inside
+    return "" if where is None or not worst.dead else where.path, worst.dead / worst.units
 
 
 def parts_of(call: Call, inner: Sequence[Call], active: Sequence[Active]) -> tuple[str, ...]:

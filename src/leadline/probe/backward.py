@@ -1,46 +1,73 @@
-"""The backward pass: gradients by value, so that nobody's ``.grad`` is touched."""
+"""The backward pass: gradients are looked at as they arrive and let go, and nobody's ``.grad`` is touched."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from leadline._core.errors import UsageError
-from leadline.probe.graph import nodes_behind
+
+Take = Callable[[str, Tensor], None]
 
 
-def gradients(loss: Tensor, wanted: Sequence[Tensor]) -> list[Tensor | None]:
-    """Gradient of ``loss`` by each of ``wanted``; ``None`` where it does not depend on one.
+def gradients(
+    loss: Tensor, parameters: Mapping[str, Tensor], inputs: Sequence[Tensor], take: Take, *, reentrant: bool
+) -> list[Tensor | None]:
+    """Hand the gradient of each parameter to ``take`` and return those of ``inputs``.
 
-    Checkpoints of the re-entrant kind only work with ``backward``, which writes to ``.grad``; what is there is put
-    aside and put back.
+    Re-entrant checkpoints only work with ``backward``, which writes to ``.grad``; what is there is put aside and put
+    back. With ``reentrant`` that is done.
 
     Raises:
         UsageError: If the backward pass itself fails, or would set off hooks that act on accumulated gradients.
     """
-    reentrant = any(node.name() == "CheckpointFunctionBackward" for node in nodes_behind([loss]))
     try:
-        if not reentrant:
-            return list(torch.autograd.grad(loss, list(wanted), allow_unused=True))
-        if any(getattr(tensor, "_post_accumulate_grad_hooks", None) for tensor in wanted):
-            raise UsageError(
-                "The model uses re-entrant checkpoints and hooks on accumulated gradients, which a profile would set "
-                "off; use checkpoints with use_reentrant=False."
-            )
-        return _accumulated(loss, wanted)
+        return _accumulated(loss, parameters, inputs, take) if reentrant else _passing(loss, parameters, inputs, take)
     except RuntimeError as error:
         if type(error) is not RuntimeError:  # memory, interrupts of the device: not the model's doing
             raise
         raise UsageError(f"The backward pass of the model fails: {str(error).strip().splitlines()[0]}") from error
 
 
-def _accumulated(loss: Tensor, wanted: Iterable[Tensor]) -> list[Tensor | None]:
-    aside = [(tensor, tensor.grad) for tensor in wanted]
+def _passing(
+    loss: Tensor, parameters: Mapping[str, Tensor], inputs: Sequence[Tensor], take: Take
+) -> list[Tensor | None]:
+    """By ``torch.autograd.grad``, to which each parameter's hook hands on a zero: the gradient itself is free again."""
+    with ExitStack() as hooks:
+        for name, parameter in parameters.items():
+            hooks.callback(parameter.register_hook(partial(_looked_at, name, take)).remove)
+        found = torch.autograd.grad(loss, [*parameters.values(), *inputs], allow_unused=True)
+    return list(found[len(parameters) :])
+
+
+def _looked_at(name: str, take: Take, grad: Tensor) -> Tensor | None:
+    if grad.layout != torch.strided:
+        take(name, grad.detach().to_dense())
+        return None
+    take(name, grad.detach())
+    return grad.new_zeros(()).expand(grad.shape)
+
+
+def _accumulated(
+    loss: Tensor, parameters: Mapping[str, Tensor], inputs: Sequence[Tensor], take: Take
+) -> list[Tensor | None]:
+    everything = [*parameters.values(), *inputs]
+    if any(getattr(tensor, "_post_accumulate_grad_hooks", None) for tensor in everything):
+        raise UsageError(
+            "The model uses re-entrant checkpoints and hooks on accumulated gradients, which a profile would set off; "
+            "use checkpoints with use_reentrant=False."
+        )
+    aside = [tensor.grad for tensor in everything]
     try:
-        for tensor, _ in aside:
+        for tensor in everything:
             tensor.grad = None
         loss.backward()
-        return [tensor.grad for tensor, _ in aside]
+        for name, parameter in parameters.items():
+            if parameter.grad is not None:
+                take(name, parameter.grad)
+        return [tensor.grad for tensor in inputs]
     finally:
-        for tensor, grad in aside:
+        for tensor, grad in zip(everything, aside, strict=True):
             tensor.grad = grad

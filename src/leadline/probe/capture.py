@@ -1,6 +1,6 @@
 """One watched pass: hooks note every call of every module, and are all removed at its end."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set as AbstractSet
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,8 +63,9 @@ class Call:
         """The record of a tensor that no module returned; of integers only the shape."""
         if tensor is None:
             return Call(path=name, name=name)
-        output = tensor.detach() if tensor.is_floating_point() else None
-        return Call(path=name, name=name, shape=tuple(tensor.shape), dtype=tensor.dtype, output=output)
+        call = Call(path=name, name=name, shape=tuple(tensor.shape), dtype=tensor.dtype, version=tensor._version)
+        call.output = tensor.detach() if tensor.is_floating_point() else None
+        return call
 
     @property
     def intact(self) -> bool:
@@ -160,7 +161,7 @@ class Tape:
 
 
 @contextmanager
-def watched(modules: Mapping[str, nn.Module], keep: set[str], *, copying: bool = False) -> Iterator[Tape]:
+def watched(modules: Mapping[str, nn.Module], keep: AbstractSet[str], *, copying: bool = False) -> Iterator[Tape]:
     """Hooks on ``modules``; gradients are awaited for the outputs of those in ``keep``. No hook survives the block."""
     tape = Tape(copying=copying)
     with ExitStack() as hooks:

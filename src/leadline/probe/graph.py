@@ -1,5 +1,6 @@
 """What the autograd graph tells that module hooks cannot see: where a stream runs, and what is added to it."""
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _TRAILING = {
     "TanhBackward0",
 }  # fmt: skip
 _PARAMETER = "torch::autograd::AccumulateGrad"
+REENTRANT = "CheckpointFunctionBackward"  # a checkpoint that runs the model again in a backward pass of its own
 _SUMS = {"AddBackward0"}
 
 
@@ -50,6 +52,12 @@ def nodes_behind(roots: Iterable[Tensor]) -> Iterator[Node]:
             if other not in seen:
                 seen.add(other)
                 waiting.append(other)
+
+
+def paths_behind(nodes: Iterable[Node], calls: Iterable[Call]) -> set[str]:
+    """Paths of the modules that made one of ``nodes``, and of those of which no graph tells."""
+    numbers = sorted(map(number_of, nodes))
+    return {c.path for c in calls if c.node is None or bisect_left(numbers, c.start) < bisect_left(numbers, c.stop)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """A batch as the model's call: positional and keyword arguments, from a tensor, a tuple or a mapping."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -17,12 +17,14 @@ class Batch:
     Attributes:
         args: Positional arguments.
         kwargs: Keyword arguments.
-        size: Samples in the batch: the length of the first tensor's first axis.
+        size: Samples in the batch.
+        axis: Axis of the first tensor along which they lie: 0, and 1 where time comes first.
     """
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     size: int
+    axis: int = 0
 
     @property
     def first(self) -> Tensor:
@@ -36,29 +38,44 @@ class Batch:
         return mask.bool() if isinstance(mask, Tensor) and mask.ndim == 2 and not mask.is_floating_point() else None
 
 
-def as_batch(inputs: Any) -> Batch:
+def as_batch(inputs: Any, targets: Any = None, model: Any = None) -> Batch:
     """The call that ``inputs`` stands for: a tensor, a tuple of positional or a mapping of keyword arguments.
+
+    Samples lie along the first axis of the first tensor; along the second where time comes first: for torch's own
+    recurrent and transformer modules that are not ``batch_first``, or if the targets are as many as only that.
 
     Raises:
         UsageError: If there is no tensor in it, or it holds no sample.
     """
     args = inputs if isinstance(inputs, tuple) else () if isinstance(inputs, Mapping) else (inputs,)
-    kwargs = dict(inputs) if isinstance(inputs, Mapping) else {}
+    kwargs = {str(key): value for key, value in inputs.items()} if isinstance(inputs, Mapping) else {}
     found = list(tensors((args, kwargs)))
     if not found:
         raise UsageError(
-            f"inputs must be a tensor, a tuple of positional arguments or a dict of keywords; "
+            "inputs must be a tensor, a tuple of positional arguments or a dict of keywords; "
             f"got {type(inputs).__name__} without any tensor."
         )
-    if found[0].numel() == 0:
-        raise UsageError(f"The batch is empty: its first tensor has shape {tuple(found[0].shape)}.")
-    return Batch(args=args, kwargs=kwargs, size=found[0].shape[0] if found[0].ndim else 1)
+    shape = tuple(found[0].shape)
+    if 0 in shape:
+        raise UsageError(f"The batch is empty: its first tensor has shape {shape}.")
+    axis = 1 if len(shape) >= 2 and _time_first(shape, targets, model) else 0
+    return Batch(args=args, kwargs=kwargs, size=shape[axis] if shape else 1, axis=axis)
+
+
+def _time_first(shape: tuple[int, ...], targets: Any, model: Any) -> bool:
+    if isinstance(targets, Tensor) and targets.ndim and shape[0] != shape[1]:
+        return targets.shape[0] == shape[1]
+    torch_own = type(model).__module__.startswith(("torch.nn.modules.rnn", "torch.nn.modules.transformer"))
+    if not torch_own or len(shape) != 3:
+        return False
+    return any(getattr(module, "batch_first", None) is False for module in model.modules())
 
 
 def repeated_samples(batch: Batch) -> int:
     """How many samples equal an earlier one in every tensor of the call."""
     seen: set[tuple[bytes, ...]] = set()
-    parts = [_bytes(t) for t in tensors((batch.args, batch.kwargs)) if t.ndim and len(t) == batch.size]
+    given = [t for t in tensors((batch.args, batch.kwargs)) if t.ndim > batch.axis]
+    parts = [_bytes(t.movedim(batch.axis, 0)) for t in given if t.shape[batch.axis] == batch.size]
     seen.update(zip(*parts, strict=True))
     return batch.size - len(seen) if parts else 0
 
@@ -122,4 +139,4 @@ def differentiable(batch: Batch) -> tuple[Batch, list[Tensor]]:
         return own.clone()
 
     args, kwargs = mapped(feed, batch.args), mapped(feed, batch.kwargs)
-    return Batch(args=args, kwargs=kwargs, size=batch.size), leaves
+    return replace(batch, args=args, kwargs=kwargs), leaves

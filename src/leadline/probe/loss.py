@@ -80,6 +80,8 @@ def _cross_entropy(output: Tensor, targets: Tensor) -> Tensor:
     """Classes lie along the last axis, or along axis 1 where the other axes are those of the targets."""
     classes_last = output.shape[:-1] == targets.shape
     classes_second = output.ndim >= 2 and (output.shape[0], *output.shape[2:]) == tuple(targets.shape)
+    if classes_last or classes_second:
+        _check_classes(targets, output.shape[-1 if classes_last else 1])
     if classes_last:
         return F.cross_entropy(_wide(output).flatten(0, -2), targets.flatten().long())
     if classes_second:
@@ -88,3 +90,9 @@ def _cross_entropy(output: Tensor, targets: Tensor) -> Tensor:
         f"Integer targets of shape {tuple(targets.shape)} do not fit the output {tuple(output.shape)}: "
         f"expected one class index for each {tuple(output.shape[:-1])}."
     )
+
+
+def _check_classes(targets: Tensor, classes: int) -> None:
+    wrong = (targets >= classes) | ((targets < 0) & (targets != -100))  # -100: torch leaves it out
+    if wrong.any():
+        raise UsageError(f"The target {int(targets[wrong][0])} is no class: the output has {classes}, counted from 0.")

@@ -1,6 +1,7 @@
 """Measures tensors as they come: moments of all entries, spectra of rows; nothing is kept of them but the numbers."""
 
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +14,8 @@ from leadline.probe.rows import as_rows, taken_evenly
 from leadline.probe.spectra import Spectra
 
 _CHUNK = 2**17  # entries of matrices at once: in float64 they stay in a core's cache
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +63,7 @@ class Numbers:
 
 
 @dataclass(kw_only=True)
-class Meter:
+class Meter(Generic[Key]):
     """Takes tensors under keys of the caller's, measures those of one shape together, and lets go of them.
 
     Attributes:
@@ -70,12 +73,12 @@ class Meter:
 
     batch: Batch
     rows: int
-    _waiting: dict[object, "_Waiting"] = field(default_factory=dict)
-    _measured: dict[object, tuple[Moments, str, int, int, int]] = field(default_factory=dict)
+    _waiting: dict[object, "_Waiting[Key]"] = field(default_factory=dict)
+    _measured: dict[Key, tuple[Moments, str, int, int, int]] = field(default_factory=dict)
     _spectra: Spectra = field(default_factory=Spectra)
 
     @torch.no_grad()
-    def take(self, key: object, tensor: Tensor | None) -> None:
+    def take(self, key: Key, tensor: Tensor | None) -> None:
         """Measure ``tensor``; where there is none, or nothing in it, the key has no numbers."""
         if tensor is None or not tensor.numel():
             return
@@ -85,12 +88,12 @@ class Meter:
         group = (tensor.shape, tensor.dtype, tensor.device)
         waiting = self._waiting.get(group)
         if waiting is None:
-            waiting = self._waiting[group] = _Waiting(view=view, shape=matrix.shape)
+            waiting = self._waiting[group] = _Waiting(view=view, shape=(matrix.shape[0], matrix.shape[1]))
         waiting.put(key, tensor, matrix)
         if len(waiting.keys) >= waiting.most:
             self._measure(waiting)
 
-    def numbers(self) -> dict[object, Numbers]:
+    def numbers(self) -> dict[Key, Numbers]:
         """The numbers of every tensor that was taken, by its key."""
         for waiting in self._waiting.values():
             self._measure(waiting)
@@ -101,7 +104,7 @@ class Meter:
         }
 
     @torch.no_grad()
-    def _measure(self, waiting: "_Waiting") -> None:
+    def _measure(self, waiting: "_Waiting[Key]") -> None:
         if not waiting.keys:
             return
         dtype = waiting.tensors[0].dtype
@@ -113,7 +116,7 @@ class Meter:
 
 
 @dataclass(kw_only=True)
-class _Waiting:
+class _Waiting(Generic[Key]):
     """Tensors of one shape, read already, until there are enough of them for one call of linear algebra.
 
     Float64 copies go where the last ones were: fresh memory costs more than what is written to it.
@@ -121,7 +124,7 @@ class _Waiting:
 
     view: str
     shape: tuple[int, int]
-    keys: list[object] = field(default_factory=list)
+    keys: list[Key] = field(default_factory=list)
     tensors: list[Tensor] = field(default_factory=list)
     matrices: list[Tensor] = field(default_factory=list)
     sums: list[Sums] = field(default_factory=list)
@@ -133,7 +136,7 @@ class _Waiting:
         """How many matrices are measured at once."""
         return max(1, _CHUNK // (self.shape[0] * self.shape[1]))
 
-    def put(self, key: object, tensor: Tensor, matrix: Tensor) -> None:
+    def put(self, key: Key, tensor: Tensor, matrix: Tensor) -> None:
         """Read a tensor, while it is in the cache."""
         if self._wide is None:
             columns = min(self.shape[1], max(1, _CHUNK // self.shape[0]))

@@ -51,7 +51,7 @@ class Sums(NamedTuple):
 def read(tensor: Tensor) -> Sums:
     """Read a tensor that is not empty."""
     runs = _runs(tensor)
-    return Sums(_joined(runs.sum(-1)).sum(), norm_of(tensor), *torch.aminmax(runs))
+    return Sums(_joined(runs.sum(-1)).sum(), _quick_norm(tensor), *torch.aminmax(runs))
 
 
 def moments(tensors: Sequence[Tensor], sums: Sequence[Sums]) -> list[Moments]:
@@ -61,22 +61,18 @@ def moments(tensors: Sequence[Tensor], sums: Sequence[Sums]) -> list[Moments]:
 
 
 def norm_of(tensor: Tensor) -> Tensor:
-    """Root of the sum of squares of one tensor, as a tensor of no axis; ``settled_norm`` knows where it is exact."""
-    if tensor.numel() <= _RUN and tensor.dtype in (torch.float32, torch.float64):
-        return torch.linalg.vector_norm(tensor)
-    return torch.linalg.vector_norm(torch.linalg.vector_norm(_runs(tensor), dim=-1).double())
-
-
-def settled_norm(tensor: Tensor, norm: float) -> float:
-    """The norm of ``tensor``, from the quick one; ``inf`` or ``nan`` where the tensor holds such."""
-    if 1e-15 < norm < 1e18 or (norm == 0 and not tensor.any()):
-        return norm
-    return moments([tensor], [read(tensor)])[0].norm
+    """Root of the sum of squares of one tensor, as a float64 tensor of no axis; as ``inf`` or ``nan`` as the tensor."""
+    if not tensor.is_cpu:
+        return torch.linalg.vector_norm(tensor, dtype=torch.float64)  # asking whether it is exact would wait
+    norm = _quick_norm(tensor)
+    quick = norm.item()
+    exact = 1e-15 < quick < 1e18 or (quick == 0 and not tensor.any())
+    return norm.double() if exact else norm.new_tensor(moments([tensor], [read(tensor)])[0].norm, dtype=torch.float64)
 
 
 def root_mean_square(tensor: Tensor) -> Tensor:
     """Root of the mean of squares of one tensor, as a float64 tensor of no axis."""
-    return norm_of(tensor.detach()).double() / math.sqrt(tensor.numel())
+    return _quick_norm(tensor.detach()).double() / math.sqrt(tensor.numel())
 
 
 def numbers_of(scalars: Sequence[Tensor]) -> list[float]:
@@ -95,6 +91,12 @@ def _runs(tensor: Tensor) -> Tensor:
     if run < 256 and size > _RUN:
         return tensor.double().reshape(1, -1)
     return _wide(tensor).reshape(-1, run)
+
+
+def _quick_norm(tensor: Tensor) -> Tensor:
+    if tensor.numel() <= _RUN and tensor.dtype in (torch.float32, torch.float64):
+        return torch.linalg.vector_norm(tensor)
+    return torch.linalg.vector_norm(_joined(torch.linalg.vector_norm(_runs(tensor), dim=-1)))
 
 
 def _joined(runs: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from leadline._core.profile import LayerProfile
-from leadline.probe.active import Active, activation_metrics, activations_of, parts_of
+from leadline.probe.active import Active, activation_metrics, activations_of, deadest, parts_of
 from leadline.probe.capture import Call
 from leadline.probe.meter import Numbers
 from leadline.probe.modules import is_leaf, kind
@@ -40,7 +40,7 @@ class Pass:
     residuals: Mapping[Call, Residual]
     outputs: Mapping[Call, Numbers]
     grads: Mapping[Call, Numbers]
-    tokens: Mapping[Call, Mapping[str, float]]
+    tokens: Mapping[Call, dict[str, float]]
     active: Sequence[Active]
     weights: Weights
     parameters: Mapping[str, nn.Parameter]
@@ -58,11 +58,12 @@ def records(done: Pass) -> list[LayerProfile]:
         output, grad = done.outputs.get(call), done.grads.get(call)
         is_unit = call.path in done.units
         active = activations_of(call, done.active)
-        flat, dead_layer = activation_metrics(active)
+        dead_layer, dead_share = deadest(active)
         # Parameters belong to the first call of a module, and their entries count where they were met first.
         own = {names[id(p)]: p for p in call.module.parameters()} if call.name == call.path else {}
         counted = [p for name, p in own.items() if name.startswith(f"{call.path}.") or not call.path]
-        metrics = _of_output(output) | _of_grad(grad) | done.tokens.get(call, {}) | flat | done.weights.of_layer(own)
+        metrics = _of_output(output) | _of_grad(grad) | done.tokens.get(call, {})
+        metrics |= activation_metrics(active) | done.weights.of_layer(own) | streams.get(call, {})
         found.append(
             LayerProfile(
                 name=call.name or kind(call.module),
@@ -81,7 +82,8 @@ def records(done: Pass) -> list[LayerProfile]:
                 parameters=sum(p.numel() for p in counted),
                 trained=sum(p.numel() for p in counted if p.requires_grad),
                 dead_layer=dead_layer,
-                metrics=_that_apply(metrics | streams.get(call, {})),
+                dead_share=dead_share,
+                metrics=_that_apply(metrics),
             )
         )
     return found

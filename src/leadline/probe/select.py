@@ -82,8 +82,8 @@ def _matching(modules: Mapping[str, nn.Module], patterns: list[str]) -> frozense
     for pattern in patterns:
         if not any(fnmatch.fnmatchcase(path, pattern) for path in modules):
             guess = nearest(pattern, [*filter(None, modules), "blocks", "leaves"])
-            hint = f"; did you mean {guess!r}?" if guess else "; give a dotted name, a pattern such as '*.conv1'"
-            raise UsageError(f"No module of the model is named like {pattern!r}{hint or '.'}")
+            hint = f"; did you mean {guess!r}?" if guess else "; dotted names are matched, as '*.conv1'."
+            raise UsageError(f"No module of the model is named like {pattern!r}{hint}")
     return frozenset(path for path in modules if any(fnmatch.fnmatchcase(path, p) for p in patterns))
 
 

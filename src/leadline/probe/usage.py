@@ -11,35 +11,28 @@ from leadline.probe.modules import holds_parameters, own_parameters
 FEW_VALUES = 32
 
 
-def unused_modules(
-    modules: Mapping[str, nn.Module], calls: Sequence[Call], reached: Collection[nn.Parameter]
-) -> tuple[str, ...]:
+def unused_modules(modules: Mapping[str, nn.Module], met: Collection[str], reached: Collection[int]) -> tuple[str, ...]:
     """Paths of modules with parameters that never ran or whose output never met the loss; the outermost of each.
 
     Args:
         modules: All modules by path.
-        calls: The calls of the pass.
-        reached: The parameters that got a gradient. Frozen ones get none and are told by whether their module ran.
+        met: Paths of the modules whose output went into the loss.
+        reached: Ids of the parameters that got a gradient. Frozen ones get none and are told by ``met``.
     """
-    ran = {call.path for call in calls}
     holders = {path: module for path, module in modules.items() if path and holds_parameters(module)}
-    idle = {path for path, module in holders.items() if not _is_used(path, module, ran, reached, holders)}
+    idle = {path for path, module in holders.items() if not _is_used(path, module, met, reached, holders)}
     return tuple(dict.fromkeys(_outermost(path, holders, idle) for path in holders if path in idle))
 
 
 def _is_used(
-    path: str,
-    module: nn.Module,
-    ran: Collection[str],
-    reached: Collection[nn.Parameter],
-    holders: Collection[str],
+    path: str, module: nn.Module, met: Collection[str], reached: Collection[int], holders: Collection[str]
 ) -> bool:
     own = own_parameters(module)
     if any(p.requires_grad for p in own):
-        return any(p in reached for p in own)
+        return any(id(p) in reached for p in own)
     # Lists of parameters never run, and attention uses the weights of its projection without calling it.
     passive = isinstance(module, (nn.ParameterList, nn.ParameterDict))
-    return passive or path in ran or path.rpartition(".")[0] in holders
+    return passive or path in met or path.rpartition(".")[0] in holders
 
 
 def _outermost(path: str, holders: Collection[str], idle: Collection[str]) -> str:

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -12,7 +12,7 @@ from torch.nn.modules.conv import _ConvTransposeNd
 
 from leadline.probe.cancellation import Contributions
 from leadline.probe.modules import kind
-from leadline.probe.moments import absolute_sum, norm_of, numbers_of, settled_norm
+from leadline.probe.moments import absolute_sum, norm_of, numbers_of
 
 _COLUMNS = 16  # random columns that a weight is multiplied with for its rank
 
@@ -58,40 +58,70 @@ class Weights:
         return found
 
 
+@dataclass(kw_only=True)
+class WeightGradients:
+    """The numbers of weight gradients, taken as they arrive.
+
+    Attributes:
+        summed: Names of the weights whose entries are summed by magnitude, too.
+        norms: Frobenius norms.
+        sums: Sums of magnitudes.
+    """
+
+    summed: Collection[str]
+    norms: dict[str, Tensor] = field(default_factory=dict)
+    sums: dict[str, Tensor] = field(default_factory=dict)
+
+    def take(self, name: str, grad: Tensor) -> None:
+        """Read one gradient."""
+        self.norms[name] = norm_of(grad)
+        if name in self.summed:
+            self.sums[name] = absolute_sum(grad)
+
+
 @torch.no_grad()
 def weights(
     modules: Mapping[str, nn.Module],
     parameters: Mapping[str, nn.Parameter],
-    grads: Mapping[str, Tensor],
+    grads: WeightGradients,
     contributions: Contributions,
 ) -> Weights:
     """The numbers of ``parameters`` and of their gradients."""
-    # Each tensor is read once, for its norm and whatever else it is asked.
-    norms, images, grad_norms, grad_sums = {}, {}, {}, {}
-    matrices, columns = {}, _Columns()
+    own, matrices, images, columns = {}, {}, {}, _Columns()
     for name, parameter in parameters.items():
         weight = parameter.detach()
-        norms[name] = norm_of(weight)
+        own[name] = norm_of(weight)
         if weight.ndim >= 2 and weight.is_floating_point():
             matrices[name] = matrix = _as_map(modules.get(name.rpartition(".")[0]), weight)
             images[name] = columns.image(matrix)
-    alone = _untied(modules, parameters, grads, contributions)
-    for name, grad in grads.items():
-        grad_norms[name] = norm_of(grad)
-        if name in alone:
-            grad_sums[name] = absolute_sum(grad)
-    own = _settled(parameters, norms)
-    sizes = numbers_of([contributions.sizes[alone[name]] for name in grad_sums])
-    totals = numbers_of(list(grad_sums.values()))
+    norms = _numbers(own)
+    paths = {name: name.rpartition(".")[0] for name in grads.sums}
+    sizes, totals = _numbers({n: contributions.sizes[path] for n, path in paths.items()}), _numbers(grads.sums)
     return Weights(
-        norms=own,
-        grad_norms=_settled(grads, grad_norms),
-        finite={name: 1.0 if math.isfinite(norm) else _finite_share(parameters[name]) for name, norm in own.items()},
+        norms=norms,
+        grad_norms=_numbers(grads.norms),
+        finite={name: 1.0 if math.isfinite(norm) else _finite_share(parameters[name]) for name, norm in norms.items()},
         shapes={name: (matrix.shape[0], matrix.shape[1]) for name, matrix in matrices.items()},
         ranks=_ranks(images),
-        cancellations={n: _ratio(a, b) for n, a, b in zip(grad_sums, sizes, totals, strict=True)},
-        baselines={n: math.sqrt(math.pi * contributions.counts[path] / 2) for n, path in alone.items()},
+        cancellations={name: _ratio(sizes[name], totals[name]) for name in paths},
+        baselines={name: math.sqrt(math.pi * contributions.counts[path] / 2) for name, path in paths.items()},
     )
+
+
+def untied_maps(
+    modules: Mapping[str, nn.Module], parameters: Mapping[str, nn.Parameter], paths: Collection[str]
+) -> set[str]:
+    """Names of the weights of the modules ``paths`` that no other module uses.
+
+    A tied weight's gradient sums over all its uses, so the contributions of one of them are not its.
+    """
+    uses = Counter(id(p) for module in modules.values() for p in module._parameters.values() if p is not None)
+    names = [f"{path}.weight" if path else "weight" for path in paths]
+    return {name for name in names if name in parameters and uses[id(parameters[name])] == 1}
+
+
+def _numbers(scalars: Mapping[str, Tensor]) -> dict[str, float]:
+    return dict(zip(scalars, numbers_of(list(scalars.values())), strict=True))
 
 
 def _finite_share(parameter: Tensor) -> float:
@@ -141,23 +171,6 @@ def _ratio(size: float, total: float) -> float:
     if not (math.isfinite(size) and math.isfinite(total)) or size == 0:
         return math.nan
     return max(1.0, size / total) if total else math.inf
-
-
-def _settled(tensors: Mapping[str, Tensor], norms: Mapping[str, Tensor]) -> dict[str, float]:
-    quick = numbers_of(list(norms.values()))
-    return {name: settled_norm(tensors[name].detach(), norm) for name, norm in zip(norms, quick, strict=True)}
-
-
-def _untied(
-    modules: Mapping[str, nn.Module],
-    parameters: Mapping[str, nn.Parameter],
-    grads: Mapping[str, Tensor],
-    contributions: Contributions,
-) -> dict[str, str]:
-    """Name of a weight -> path of the module that alone uses it: a tied weight's gradient sums over all its uses."""
-    uses = Counter(p for module in modules.values() for p in module._parameters.values() if p is not None)
-    names = {f"{path}.weight" if path else "weight": path for path in contributions.sizes}
-    return {name: path for name, path in names.items() if name in grads and uses[parameters[name]] == 1}
 
 
 def _root_sum_of_squares(values: Sequence[float]) -> float:
