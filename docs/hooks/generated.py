@@ -5,7 +5,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from leadline.doctor import Entry, catalogue
+from leadline.doctor.catalogue import Entry, catalogue
 from leadline.doctor.registry import Rule
 
 _ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import pytest
 
 from leadline import data, metrics, nn, targets, theory
 from leadline._core.diagnosis import CODES
-from leadline.doctor import catalogue
+from leadline.doctor.catalogue import catalogue
 from leadline.targets import designs
 
 DOCS = Path(__file__).parents[2] / "docs"
