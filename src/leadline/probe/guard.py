@@ -22,7 +22,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         (
             module,
             dict(module._buffers),
-            {k: (b.clone(), b._version) for k, b in module._buffers.items() if b is not None},
+            {k: b.clone() for k, b in module._buffers.items() if b is not None},
         )
         for module in model.modules()
         if module._buffers
@@ -43,11 +43,11 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _put_back(module: nn.Module, own: dict[str, Tensor | None], values: dict[str, tuple[Tensor, int]]) -> None:
+def _put_back(module: nn.Module, own: dict[str, Tensor | None], values: dict[str, Tensor]) -> None:
     module._buffers.clear()
     module._buffers.update(own)
-    for name, (value, version) in values.items():
+    for name, value in values.items():
         buffer = own[name]
-        # Only what was written is written back: writing invalidates graphs that the caller may hold.
-        if buffer is not None and buffer._version != version:
-            buffer.copy_(value)
+        # Batch norm writes without counting it as a write, and so does this: graphs that the caller holds stay valid.
+        if buffer is not None and not torch.equal(buffer, value):
+            buffer.data.copy_(value)
