@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -163,6 +166,32 @@ def test_an_error_of_our_own_gives_3_and_says_how_to_report_it(monkeypatch, caps
     assert "ZeroDivisionError" in err
     assert "--traceback" in err
     assert "Traceback (most" not in err
+
+
+def test_an_interrupt_that_a_library_turns_into_another_error_gives_130(monkeypatch, capsys):
+    def swallowing(*_, **__):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise RecursionError from None
+
+    monkeypatch.setattr("leadline.doctor.diagnose", swallowing)
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["check", f"{MODELS}:healthy"]) == 130
+    assert signal.getsignal(signal.SIGINT) is before
+    assert capsys.readouterr().err.startswith("leadline: Interrupted")
+
+
+def test_data_may_go_to_a_pipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    received: list[str] = []
+    reader = threading.Thread(target=lambda: received.append(pipe.read_text()))
+    reader.start()
+    main(["check", f"{MODELS}:healthy", "--json", str(pipe)])
+    reader.join(timeout=10)
+    assert json.loads(received[0])["schema"] == 1
+    assert pipe.is_fifo()
 
 
 def test_traceback_shows_where_an_error_arose(capsys: pytest.CaptureFixture[str]):

@@ -1,0 +1,75 @@
+"""What one check came to, as data and as a page for the terminal. Loads torch; the command imports it when it runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from leadline._core.diagnosis import Diagnosis
+from leadline._core.profile import Profile
+from leadline._core.records import encode
+from leadline._core.weights import WeightSpectrum
+from leadline.doctor.coordinates import CoordinateCheck, coordinate_check
+from leadline.probe import profile
+from leadline.reporting.terminal import summary
+from leadline.reporting.terminal_coordinates import coordinate_table
+from leadline.reporting.terminal_weights import weight_table
+from leadline.targets import Target
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sounding:
+    """Everything that a check measured.
+
+    Attributes:
+        title: What was checked, in a line.
+        diagnosis: What the profile means, and the profile.
+        weights: Name of each weight -> its spectrum, where asked for.
+        coordinates: The coordinate check, where asked for.
+    """
+
+    title: str
+    diagnosis: Diagnosis
+    weights: Mapping[str, WeightSpectrum] | None = None
+    coordinates: CoordinateCheck | None = None
+
+    def document(self) -> dict[str, Any]:
+        """What ``--json`` writes: the schema, the profile, the diagnosis, and what else was asked for."""
+        diagnosis = encode(self.diagnosis)
+        more = {"weights": encode(self.weights), "coordinates": encode(self.coordinates)}
+        asked = {name: data for name, data in more.items() if data is not None}
+        return {"schema": SCHEMA, "profile": diagnosis.pop("profile"), "diagnosis": diagnosis, **asked}
+
+    def page(self, *, width: int, written: Sequence[Path] = ()) -> RenderableType:
+        """What is printed; below the verdict the files that were ``written``."""
+        also = [weight_table(self.weights, width=width)] if self.weights else []
+        also += [coordinate_table(self.coordinates, width=width)] if self.coordinates else []
+        files = [Text(f"Written: {path}", style="dim") for path in written]
+        return Group(summary(self.diagnosis, width=width, title=self.title, also=also), *files)
+
+
+def measured(target: Target, *, draws: int, seed: int, **how: Any) -> Profile:
+    """The profile of the one model, or of as many draws of its weights as are asked for."""
+    seeds = iter(range(seed, seed + draws))
+    model = target.model if draws == 1 else lambda: target.build(next(seeds))
+    return profile(model, target.inputs, target.targets, loss=target.loss, draws=draws, seed=seed, **how)
+
+
+def compared(
+    target: Target, *, widths: tuple[int, ...] | None = None, depths: tuple[int, ...] | None = None
+) -> CoordinateCheck:
+    """The coordinate check over the option ``width`` or ``depth`` of the target."""
+    option = "width" if widths else "depth"
+    return coordinate_check(
+        lambda size, seed: target.build(seed, **{option: size}),
+        target.inputs,
+        target.targets,
+        widths=widths,
+        depths=depths,
+        loss=target.loss,
+    )
