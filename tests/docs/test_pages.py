@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from leadline._core.randomness import seeded
+from leadline.cli import main
 from leadline.doctor import registry
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -42,3 +43,14 @@ def test_the_code_of_a_page_does_and_prints_what_the_page_says(page, tmp_path, m
             shown = run(code, names)
             if printed is not None:
                 assert shown == printed, code
+
+
+def test_the_file_that_is_to_be_checked_can_be(tmp_path, monkeypatch, capsys):
+    page = (DOCS / "how-to" / "diagnose-my-model.md").read_text(encoding="utf-8")
+    found = re.search(r'^```py title="my_model.py"\n(.*?)^```$', page, re.MULTILINE | re.DOTALL)
+    assert found
+    (tmp_path / "my_model.py").write_text(found[1], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "my_model.py:build,depth=6", "--json", "found.json"]) in (0, 1)
+    assert "blocks" in capsys.readouterr().out
+    assert (tmp_path / "found.json").is_file()
