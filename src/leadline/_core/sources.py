@@ -37,5 +37,12 @@ WORKS = {
     "saxe2014": "Saxe et al. 2014 (arXiv:1312.6120)",
     "ioffe2017": "Ioffe 2017 (arXiv:1702.03275)",
     "micikevicius2018": "Micikevicius et al. 2018 (arXiv:1710.03740)",
+    "stewart1980": "Stewart 1980 (SIAM J. Numer. Anal. 17)",
+    "mezzadri2007": "Mezzadri 2007 (arXiv:math-ph/0609050)",
+    "xiao2018": "Xiao et al. 2018 (arXiv:1806.05393)",
+    "sedghi2019": "Sedghi et al. 2019 (arXiv:1805.10408)",
+    "mishkin2016": "Mishkin and Matas 2016 (arXiv:1511.06422)",
+    "martens2021": "Martens et al. 2021 (arXiv:2110.01765)",
+    "zhang2022": "Zhang et al. 2022 (arXiv:2203.08120)",
     "leadline": "leadline's own derivation or measurement",
 }

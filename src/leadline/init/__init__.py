@@ -1,0 +1,9 @@
+"""Initialisers: each fills the weights of a module or tensor in place, from a generator."""
+
+from leadline.init.haar import haar as haar, haar_matrices as haar_matrices
+from leadline.init.operator import operator_singular_values as operator_singular_values
+from leadline.init.orthogonal import (
+    delta_orthogonal as delta_orthogonal,
+    isometry_obstacle as isometry_obstacle,
+    orthogonal as orthogonal,
+)
