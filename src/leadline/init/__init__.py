@@ -1,6 +1,9 @@
 """Initialisers: each fills the weights of a module or tensor in place, from a generator."""
 
+from leadline.init.gains import gain as gain
+from leadline.init.gaussian import gaussian as gaussian, he as he, xavier as xavier
 from leadline.init.haar import haar as haar, haar_matrices as haar_matrices
+from leadline.init.one_sided import one_sided as one_sided
 from leadline.init.operator import operator_singular_values as operator_singular_values
 from leadline.init.orthogonal import (
     delta_orthogonal as delta_orthogonal,
