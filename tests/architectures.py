@@ -5,7 +5,7 @@ Weights and batches come from fixed seeds; the global generator is left alone.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +14,18 @@ from torch.nn import functional as F
 from leadline._core.randomness import seeded
 
 Case = tuple[nn.Module, Any, Any]
+T = TypeVar("T")
 
 
 def build(name: str) -> Case:
     """The network ``name`` with its batch."""
+    return made(ARCHITECTURES[name])
+
+
+def made(factory: Callable[[], T]) -> T:
+    """What ``factory`` returns, with weights from a fixed seed."""
     with seeded(0):
-        return ARCHITECTURES[name]()
+        return factory()
 
 
 def images(n: int = 4, channels: int = 3, size: int = 16) -> Tensor:
@@ -85,7 +91,10 @@ def vgg_bn() -> Case:
         else:
             layers += [nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             channels = width
-    features, classifier = nn.Sequential(*layers), nn.Sequential(nn.Linear(12 * 16, 16), nn.ReLU(True), nn.Dropout(), nn.Linear(16, 5))
+    features, classifier = (
+        nn.Sequential(*layers),
+        nn.Sequential(nn.Linear(12 * 16, 16), nn.ReLU(True), nn.Dropout(), nn.Linear(16, 5)),
+    )
     return nn.Sequential(features, nn.Flatten(), classifier), images(), classes()
 
 
@@ -121,7 +130,9 @@ class ResNet(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         inputs = widths[0]
         for i, width in enumerate(widths, start=1):
-            stage = [BasicBlock(inputs if j == 0 else width, width, 2 if i > 1 and j == 0 else 1) for j in range(blocks)]
+            stage = [
+                BasicBlock(inputs if j == 0 else width, width, 2 if i > 1 and j == 0 else 1) for j in range(blocks)
+            ]
             setattr(self, f"layer{i}", nn.Sequential(*stage))
             inputs = width
         self.avgpool = nn.AdaptiveAvgPool2d(1)
@@ -465,11 +476,15 @@ def _vision(config: str, model: str, **options: Any) -> Case:
 
 
 def gpt2() -> Case:
-    return _text("GPT2Config", "GPT2LMHeadModel", labels=True, vocab_size=50, n_positions=32, n_embd=16, n_layer=2, n_head=2)
+    return _text(
+        "GPT2Config", "GPT2LMHeadModel", labels=True, vocab_size=50, n_positions=32, n_embd=16, n_layer=2, n_head=2
+    )
 
 
 def llama() -> Case:
-    return _text("LlamaConfig", "LlamaForCausalLM", labels=True, num_key_value_heads=1, tie_word_embeddings=True, **_TEXT)
+    return _text(
+        "LlamaConfig", "LlamaForCausalLM", labels=True, num_key_value_heads=1, tie_word_embeddings=True, **_TEXT
+    )
 
 
 def gemma() -> Case:
@@ -517,7 +532,11 @@ def t5() -> Case:
     config = transformers.T5Config(
         vocab_size=50, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, decoder_start_token_id=0
     )
-    return transformers.T5ForConditionalGeneration(config).train(), {"input_ids": tokens(), "labels": tokens(length=6)}, None
+    return (
+        transformers.T5ForConditionalGeneration(config).train(),
+        {"input_ids": tokens(), "labels": tokens(length=6)},
+        None,
+    )
 
 
 def vit() -> Case:
@@ -529,12 +548,21 @@ def deit() -> Case:
 
 
 def swin() -> Case:
-    options = {"image_size": 32, "patch_size": 2, "embed_dim": 8, "depths": [2, 2], "num_heads": [2, 2], "window_size": 4}
+    options = {
+        "image_size": 32,
+        "patch_size": 2,
+        "embed_dim": 8,
+        "depths": [2, 2],
+        "num_heads": [2, 2],
+        "window_size": 4,
+    }
     return _vision("SwinConfig", "SwinForImageClassification", **options)
 
 
 def convnext() -> Case:
-    return _vision("ConvNextConfig", "ConvNextForImageClassification", hidden_sizes=[8, 12], depths=[2, 2], num_stages=2)
+    return _vision(
+        "ConvNextConfig", "ConvNextForImageClassification", hidden_sizes=[8, 12], depths=[2, 2], num_stages=2
+    )
 
 
 def hf_resnet() -> Case:

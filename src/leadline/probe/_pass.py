@@ -15,7 +15,7 @@ from leadline._core.profile import Profile
 from leadline._version import __version__
 from leadline.probe.active import activations
 from leadline.probe.again import outputs_again
-from leadline.probe.backward import gradients
+from leadline.probe.backward import failures_named, gradients
 from leadline.probe.cancellation import Contributions
 from leadline.probe.capture import Call, nodes_made, watched
 from leadline.probe.graph import REENTRANT, nodes_behind, number_of, paths_behind
@@ -65,9 +65,11 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
         tape.recording, made = False, nodes_made()
         loss, loss_kind = scalar_loss(outputs, settings.targets, settings.loss, seed=settings.seed)
         layers, units = layers_of(wanted, tape.calls, streams.is_identity)
-        given, met = Call.of("inputs", batch.first), tape.watch("outputs", main_output(outputs))
+        given = Call.of("inputs", leaves[0] if leaves and fed.first.is_floating_point() else fed.first)
+        met = tape.watch("outputs", main_output(outputs))
         behind = list(nodes_behind([loss]))
-        active = activations([node for node in behind if number_of(node) < made], tape.calls)
+        with failures_named():
+            active = activations([node for node in behind if number_of(node) < made], tape.calls)
         rows = settings.rows or (ROWS if len(layers) <= MANY_LAYERS else ROWS // 2)
         tokens = token_metrics(layers, batch, rows=rows)
         outside, inside = (Meter[Call](batch=batch, rows=rows) for _ in range(2))
@@ -81,7 +83,8 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
         learning = {name: p for name, p in parameters.items() if p.requires_grad}
         grads = WeightGradients(summed=untied_maps(modules, learning, contributions.counts))
         reentrant = any(node.name() == REENTRANT for node in behind)
-        arrived = gradients(loss, learning, [*leaves, *tape.entries], grads.take, reentrant=reentrant)
+        with failures_named():
+            arrived = gradients(loss, learning, [*leaves, *tape.entries], grads.take, reentrant=reentrant)
     reached = {id(parameters[name]) for name in grads.norms}
     if leaves and given.dtype.is_floating_point:
         inside.take(given, arrived[0])

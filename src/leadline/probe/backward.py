@@ -1,7 +1,7 @@
 """The backward pass: gradients are looked at as they arrive and let go, and nobody's ``.grad`` is touched."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import torch
@@ -21,12 +21,22 @@ def gradients(
     back. With ``reentrant`` that is done.
 
     Raises:
-        UsageError: If the backward pass itself fails, or would set off hooks that act on accumulated gradients.
+        UsageError: If it would set off hooks that act on accumulated gradients.
+    """
+    return _accumulated(loss, parameters, inputs, take) if reentrant else _passing(loss, parameters, inputs, take)
+
+
+@contextmanager
+def failures_named() -> Iterator[None]:
+    """What autograd refuses, because something was overwritten that it needs, becomes one sentence.
+
+    Raises:
+        UsageError: In place of that error. Others go through: of memory, and of the device.
     """
     try:
-        return _accumulated(loss, parameters, inputs, take) if reentrant else _passing(loss, parameters, inputs, take)
+        yield
     except RuntimeError as error:
-        if type(error) is not RuntimeError:  # memory, interrupts of the device: not the model's doing
+        if type(error) is not RuntimeError:
             raise
         raise UsageError(f"The backward pass of the model fails: {str(error).strip().splitlines()[0]}") from error
 
