@@ -1,6 +1,8 @@
 """Fill every linear map of a target from one sampler, without touching the global generators."""
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
@@ -10,6 +12,8 @@ from torch.nn.utils import parametrize
 from leadline.init._maps import LinearMap, linear_maps
 
 T = TypeVar("T")  # a module or a tensor: `linear_maps` says so to whoever passes something else
+_TOGETHER = 2**18
+
 Sampler = Callable[[LinearMap, torch.Generator], Tensor]
 
 
@@ -17,13 +21,32 @@ Sampler = Callable[[LinearMap, torch.Generator], Tensor]
 def fill(target: T, sampler: Sampler, *, generator: torch.Generator | None, embeddings: bool) -> T:
     """Store ``sampler(map, generator)`` in every linear map of ``target`` and set the biases of those maps to zero."""
     maps = linear_maps(target, embeddings=embeddings)
-    for entry in maps:
-        entry.store(sampler(entry, own_generator(generator, entry.parameter.device)))
+    for alike in _drawn_together(maps):
+        first = alike[0]
+        own = own_generator(generator, first.parameter.device)
+        values = sampler(first if len(alike) == 1 else replace(first, maps=first.maps * len(alike)), own)
+        for entry, part in zip(alike, values.split(first.maps), strict=True):
+            entry.store(part)
     if isinstance(target, nn.Module):
         _zero_biases(target, (entry.name for entry in maps))
         if embeddings:
             _zero_padding(target)
     return target
+
+
+def _drawn_together(maps: list[LinearMap]) -> Iterator[list[LinearMap]]:
+    """Neighbours of one shape, at most ``_TOGETHER`` numbers of them: small matrices are cheap by the batch."""
+    for _, run in itertools.groupby(maps, key=_shape):
+        alike = list(run)
+        size = max(1, _TOGETHER // alike[0].parameter.numel())
+        yield from (alike[start : start + size] for start in range(0, len(alike), size))
+
+
+def _shape(entry: LinearMap) -> tuple[object, ...]:
+    return (
+        entry.maps, entry.outputs, entry.inputs, entry.kernel, entry.stride, entry.dilation, entry.transposed,
+        entry.dtype, entry.parameter.device,
+    )  # fmt: skip
 
 
 def own_generator(generator: torch.Generator | None, device: torch.device) -> torch.Generator:

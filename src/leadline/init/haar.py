@@ -1,5 +1,7 @@
 """Weights with orthonormal rows or columns, uniform on all such matrices."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -43,7 +45,7 @@ def haar(target: T, *, gain: float = 1.0, generator: torch.Generator | None = No
     """
 
     def sample(entry: LinearMap, own: torch.Generator) -> Tensor:
-        columns = entry.parameter.numel() // (entry.maps * entry.outputs)
+        columns = entry.inputs * math.prod(entry.kernel)
         values = haar_matrices(
             entry.maps, entry.outputs, columns, generator=own, dtype=entry.dtype, device=entry.parameter.device
         )

@@ -61,9 +61,9 @@ def orthogonal(
 
     $$(P,\; 1 - P), \qquad P = V V^\top \text{ a projection on half of the channels, } V \text{ a Haar frame,}$$
 
-    for every axis in turn. With stride $s$ the same is done for the $s$ sub-lattices of the input. Matrices are
-    filled as ``haar`` does. All singular values of the operator on a map without borders (circular padding) are $g$;
-    zero padding cuts pixels off, so that at the border, and only there, some are smaller.
+    for every axis in turn, on the side with fewer channels. With stride $s$ the same is done for the $s$ sub-lattices of
+    the input. Matrices are filled as ``haar`` does. All singular values of the operator on a map without borders
+    (circular padding) are $g$; zero padding cuts pixels off, so that at the border, and only there, some are smaller.
 
     A kernel with one input and one output channel a group (depthwise) has only one orthogonal choice, a single ±g: it
     is put at the centre.
@@ -94,7 +94,7 @@ def orthogonal(
 
     def sample(entry: LinearMap, own: torch.Generator) -> Tensor:
         block = _block(entry, own)
-        if max(block.shape[1:3]) == 1:
+        if not entry.kernel or max(block.shape[1:3]) == 1:
             return _kernel(entry, block, centred=True).mul_(gain)
 
         def frame(channels: int) -> Tensor:
@@ -170,15 +170,19 @@ def _spread(entry: LinearMap, block: Tensor, frame: Callable[[int], Tensor]) -> 
     _, outputs, channels = block.shape
     blocks, axes = _blocks(entry), len(entry.kernel)
     taps = block.reshape(*(1 for _ in blocks), *block.shape)
+    # A single channel cannot be spread; otherwise the shorter side costs less.
+    on_outputs = channels == 1 or 1 < outputs <= channels
     for axis in range(axes):
         for _ in range(entry.kernel[axis] // blocks[axis] - 1):
-            if outputs >= channels:
+            if on_outputs:
                 taps = _convolved(taps.mT, frame(outputs), axis).mT
             else:
                 taps = _convolved(taps, frame(channels), axis)
     # The first k mod s sub-lattices of an axis have one place more than the others. Channels are mixed only with those
     # that have it along the same axes.
     rests = [k % s for k, s in zip(entry.kernel, blocks, strict=True)]
+    if not any(rests):
+        return taps
     taps = nn.functional.pad(taps, [0] * 6 + [size for rest in reversed(rests) for size in (0, int(rest > 0))])
     lattices = torch.arange(channels, device=block.device).reshape(-1, *blocks)
     for longer in itertools.product(*((True, False) if rest else (False,) for rest in rests)):
@@ -199,6 +203,8 @@ def _convolved(taps: Tensor, frame: Tensor, axis: int) -> Tensor:
 
 def _kernel(entry: LinearMap, taps: Tensor, *, centred: bool) -> Tensor:
     """The values of ``entry`` whose place step · t + r along each axis holds tap t of sub-lattice r."""
+    if not entry.kernel:
+        return taps
     blocks, axes = _blocks(entry), len(entry.kernel)
     if centred:
         taps = taps.reshape(*(1 for _ in blocks), *taps.shape)
