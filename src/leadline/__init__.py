@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from leadline._core.profile import LayerProfile as LayerProfile, Profile as Profile
     from leadline.doctor import diagnose as diagnose
+    from leadline.nn import shape as shape
     from leadline.probe import profile as profile
     from leadline.reporting import report as report
 
@@ -29,6 +30,7 @@ _HOMES = {
     "profile": "leadline.probe",
     "diagnose": "leadline.doctor",
     "report": "leadline.reporting",
+    "shape": "leadline.nn",
     "LayerProfile": "leadline._core.profile",
     "Profile": "leadline._core.profile",
     "DepthLimit": "leadline._core.diagnosis",

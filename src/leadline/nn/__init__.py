@@ -1,4 +1,4 @@
-"""Activations and norms by name, and the deep designs that are built of them."""
+"""Activations, plain and shaped, normalisations, and the deep designs that are built of them."""
 
 from leadline.nn.activations import (
     ACTIVATIONS as ACTIVATIONS,
@@ -21,4 +21,14 @@ from leadline.nn.normalisation import (
     recalibrate as recalibrate,
 )
 from leadline.nn.norms import feature_norm as feature_norm, map_norm as map_norm
+from leadline.nn.shaping import (
+    GainedActivation as GainedActivation,
+    ShapedActivation as ShapedActivation,
+    Split as Split,
+    TailoredLeakyReLU as TailoredLeakyReLU,
+    gain_schedule as gain_schedule,
+    shape as shape,
+    split as split,
+    tailored_leaky_relu as tailored_leaky_relu,
+)
 from leadline.nn.weights import InitName as InitName, fill as fill
