@@ -3,7 +3,8 @@ import math
 import pytest
 from tests.doctor.synthetic import EMPTY, chain, geometric
 
-from leadline.doctor.trends import onset, trend
+from leadline._core.profile import LayerProfile, Profile
+from leadline.doctor.trends import chain_steps, onset, stand_apart, trend
 
 
 def test_a_trend_without_faults_has_the_rate_of_the_profile():
@@ -53,3 +54,20 @@ def test_an_empty_profile_has_no_steps():
     assert of.steps == ()
     assert math.isnan(of.rate.estimate)
     assert onset(of) is None
+
+
+def test_among_leaves_of_many_names_the_chain_is_that_of_the_most_frequent_one():
+    names = [f"h.{i}.{part}" for i in range(4) for part in ("attn.q", "attn.o", "mlp.fc")] + ["h.9.attn.q", "head"]
+    layers = tuple(LayerProfile(name=name, kind="Linear", depth=i) for i, name in enumerate(names))
+    assert [layer.name for layer in Profile(layers=layers).chain] == [f"h.{i}.attn.q" for i in (0, 1, 2, 3, 9)]
+
+
+def test_a_fault_among_steps_of_several_kinds_is_held_against_its_like():
+    names = [f"{i}.{part}" for i in range(6) for part in ("a", "b")]
+    values = [1e-2 if name.endswith("b") else 1.0 for name in names]
+    values[6:] = [30 * value for value in values[6:]]
+    layers = [
+        LayerProfile(name=name, kind="Linear", depth=i, metrics={"rms": value})
+        for i, (name, value) in enumerate(zip(names, values, strict=True))
+    ]
+    assert [step.layer.name for step in stand_apart(chain_steps(layers, "rms"), apart=1.0)] == ["3.a"]

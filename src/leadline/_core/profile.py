@@ -1,6 +1,7 @@
 """What was measured: one record a layer, one for the whole."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -191,12 +192,18 @@ class Profile:
     def chain(self) -> tuple[LayerProfile, ...]:
         """The layers whose repetition makes the depth: the blocks or, where there are none, the linear maps.
 
-        Rates per layer are taken along it. Falls back to all layers where nothing repeats.
+        Rates per layer are taken along it. Where several names of maps repeat (``attn.q``, ``mlp.fc1``, … of every
+        block), the maps of the most frequent one, since those of one block need not follow one another. Falls back
+        to all layers where nothing repeats.
         """
         blocks = tuple(layer for layer in self.layers if layer.role == "block")
         if len(blocks) >= 2:
             return blocks
         maps = tuple(layer for layer in self.layers if layer.kind in LINEAR_KINDS)
+        names = Counter(own_name(layer.name) for layer in maps)
+        if sum(count >= 2 for count in names.values()) >= 2:
+            usual = names.most_common(1)[0][0]
+            maps = tuple(layer for layer in maps if own_name(layer.name) == usual)
         return maps if len(maps) >= 2 else self.layers
 
     def rate(self, metric: str) -> Rate:
@@ -253,6 +260,16 @@ LINEAR_KINDS = frozenset(
     | {f"Conv{k}d" for k in (1, 2, 3)}
     | {f"ConvTranspose{k}d" for k in (1, 2, 3)}
 )
+
+
+def own_name(path: str) -> str:
+    """The last two parts of a dotted name, with numbers left open and without the number of the call.
+
+    >>> own_name("h.0.mlp.fc"), own_name("blocks.7.linear#2"), own_name("4")
+    ('mlp.fc', '*.linear', '*')
+    """
+    parts = path.partition("#")[0].split(".")[-2:]
+    return ".".join("*" if part.isdigit() else part for part in parts)
 
 
 def _log10(value: float) -> float:

@@ -28,7 +28,7 @@ _CONSEQUENCES = {
             "aligned-gradients",
         }
     ),
-    "activation-decay": frozenset({"gradient-vanishing"}) | _ALIKE,
+    "activation-decay": frozenset({"gradient-vanishing"}),
     "saturation": frozenset({"gradient-vanishing"}) | _ALIKE,
     "rank-collapse": _ALIKE,
 }
@@ -93,7 +93,7 @@ def _follows(profile: Profile, finding: Finding, root: Finding) -> bool:
     maps belongs to either); one that lets nothing pass may stop the gradient of any layer. A drift along the chain
     explains what lies behind its onset; it leaves the drift of the gradient to itself.
     """
-    if finding.code not in _CONSEQUENCES[root.code]:
+    if finding.code not in _CONSEQUENCES[root.code] or _of_a_weight(finding):
         return False
     if not root.layer:
         return True
@@ -106,6 +106,11 @@ def _follows(profile: Profile, finding: Finding, root: Finding) -> bool:
     if finding.code == root.code and not _drift(root):
         return at > cause and not _drift(finding)
     return at >= cause
+
+
+def _of_a_weight(finding: Finding) -> bool:
+    """Whether it is the weight itself that is wrong, whatever reaches it."""
+    return "gain" in finding.evidence or "weight_rank" in finding.evidence
 
 
 def _place(profile: Profile, layer: str) -> int:

@@ -1,11 +1,12 @@
 """Activations that grow or shrink geometrically with depth, or at one layer, or by residual branches."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
 from leadline._core.diagnosis import Finding, Severity
-from leadline._core.profile import LINEAR_KINDS, Profile
+from leadline._core.profile import LINEAR_KINDS, Profile, own_name
 from leadline._core.sources import Source
 from leadline.doctor.registry import rule
 from leadline.doctor.trends import Step, Trend, chain_steps, onset, trend
@@ -94,14 +95,22 @@ def _by_one_layer(profile: Profile, of: Trend, code: str, limit: float) -> Itera
 
 
 def _around(profile: Profile) -> tuple[Step, ...]:
-    """The steps outside the chain: from the input to the first layer, and into stem and head.
+    """The steps in front of the chain and behind it: from the input into the stem, and into the head.
 
-    An embedding reads no numbers, and a norm sets them anew: neither makes a step.
+    An embedding reads no numbers, and a norm sets them anew: neither makes a step. A small head is a usual start.
     """
-    links = {layer.name for layer in profile.chain[1:]}
+    if not profile.chain:
+        return ()
+    first, last = profile.chain[0], profile.chain[-1].depth
     ordered = [profile.inputs, *profile.layers] if profile.inputs is not None else list(profile.layers)
-    steps = chain_steps(ordered, "rms")
-    return tuple(replace(step, usual=0.0) for step in steps if step.layer.name not in links and _reads(step))
+    names = Counter(own_name(layer.name) for layer in ordered)
+    steps = [
+        replace(step, usual=0.0)
+        for step in chain_steps(ordered, "rms")
+        if not first.depth < step.layer.depth <= last and _reads(step)
+        if step.layer is first or names[own_name(step.layer.name)] == 1
+    ]
+    return tuple(step for step in steps if step.decades > 0 or step.layer is not ordered[-1])
 
 
 def _reads(step: Step) -> bool:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from leadline._core.diagnosis import Finding, Severity
-from leadline._core.profile import LayerProfile, Profile
+from leadline._core.profile import LINEAR_KINDS, LayerProfile, Profile
 from leadline._core.sources import Source
 from leadline.doctor.ranges import dtype_range
 from leadline.doctor.registry import rule
@@ -97,7 +97,8 @@ def _by_one_layer(profile: Profile, of: Trend, code: str, limit: float) -> Itera
     for step in reversed(of.apart):
         if abs(step.excess) <= limit or (step.excess < 0) != grows:
             continue
-        if math.isfinite(step.excess) or (not grows and _cuts(of, step)):
+        like = step.layer.role == "block" or step.layer.kind in LINEAR_KINDS
+        if (math.isfinite(step.excess) and like) or (not grows and _cuts(of, step)):
             yield _jump(step, code, -step.excess)
 
 
