@@ -1,17 +1,28 @@
-"""The probability that a network trains, from the one figure that ranks networks best by itself."""
+"""The probability that a network trains: what its gradients and representations at initialisation cost it, added up."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from leadline._core.profile import Profile
+from leadline.doctor.trainable_mechanisms import gradients, log_odds, measure
 
-RULE = "Adam at the best of 1e-2, 1e-3 and 1e-4, 150 steps of batch 64 on digits: mean loss of the last 20 below 1.0"
+RULE = (
+    "Adam at 1e-2, 1e-3 and 1e-4, 150 steps of batch 64 on 8×8 digits: "
+    "the best of the three mean losses of the last 20 steps is below 1.0 (chance is 2.30)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trainability:
-    """A probability, the rule that it speaks of, and what moved it in log odds."""
+    """A probability, and what it rests on.
+
+    Attributes:
+        probability: That training passes the rule, in [0, 1]; ``nan`` where the profile says nothing about it.
+        rule: The trainer, its rates and steps, the task and the rule.
+        evidence: Mechanism -> its contribution to the log odds, in nats. They add up to the log odds; ``"healthy"``
+            is what a network without any of the mechanisms has, the others are at most 0.
+    """
 
     probability: float
     rule: str
@@ -19,16 +30,54 @@ class Trainability:
 
 
 def trainable(profile: Profile) -> Trainability:
-    """Probability that training passes ``RULE``, from the most extreme gradient norm of any layer.
+    r"""Probability that training passes ``RULE``, from one forward and backward pass at initialisation.
 
-    A logistic function of max |log10 weight-gradient norm|, fitted to 240 networks that were trained; it ranks others
-    with an area under the ROC curve of .93.
+    $$\log\frac{p}{1-p} = b - \sum_m \sum_{j=1}^2 w_{mj} \log\Bigl(1 + \frac{(x_m - k_{mj})^+}{s_m}\Bigr),
+    \qquad w_{mj} \ge 0,$$
+
+    with $x_m$ the figures of ``trainable_mechanisms``, $k_{mj}$ the best twentieth and the median of networks that
+    trained, and $s_m$ their spread: a figure that gets worse never raises the score, and each further e-fold of its
+    excess costs the same. Adam does not feel one scale for all gradients. What counts is how far they differ between
+    weights, whether samples and their gradients still point in different directions, whether the signal still differs
+    between samples, and how many layers stand in a row without a skip.
+
+    Args:
+        profile: What ``leadline.profile`` measured.
+
+    Returns:
+        The score. 0 where the loss, a parameter or a weight's gradient is not finite, or every weight's gradient is 0;
+        ``nan`` for a profile without gradients of weights. Weights without gradient are left out otherwise: behind a
+        head that starts at zero they get one after the first step. On 200 networks labelled after the fit the area
+        under the ROC curve is .984 (the most extreme gradient norm alone: .924) and stated and seen frequencies differ
+        by .03. The probability speaks of the small networks and the task of the rule; for others read it as a score.
+
+    Source:
+        leadline: fitted to networks that were trained, ``benchmarks/trainability.py``.
+
+    Example:
+        >>> import leadline, torch
+        >>> from leadline._core.randomness import seeded
+        >>> def net(depth):
+        ...     layers = [m for _ in range(depth) for m in (torch.nn.Linear(32, 32), torch.nn.Tanh())]
+        ...     return torch.nn.Sequential(*layers, torch.nn.Linear(32, 10))
+        >>> x, y = torch.randn(64, 32, generator=torch.Generator().manual_seed(0)), torch.arange(64) % 10
+        >>> with seeded(0):
+        ...     shallow, deep = net(4), net(60)
+        >>> trainable(leadline.profile(shallow, x, y)).probability > 0.9
+        True
+        >>> trainable(leadline.profile(deep, x, y)).probability < 0.1
+        True
     """
-    logs = [abs(math.log10(g)) for g in (layer.weight_grad_norm for layer in profile.layers) if 0 < g < math.inf]
-    dead = any(layer.weight_grad_norm == math.inf or layer.finite_fraction < 1 for layer in profile.layers)
-    if dead or not logs:
-        return Trainability(
-            probability=0.0 if dead else math.nan, rule=RULE, evidence={"nonfinite": -math.inf} if dead else {}
-        )
-    odds = {"base": 3.0, "most extreme gradient norm": -1.0 * max(logs)}
-    return Trainability(probability=1 / (1 + math.exp(-sum(odds.values()))), rule=RULE, evidence=odds)
+    norms = [norm for norm, _ in gradients(profile)]
+    if profile.nonfinite_parameters or math.isinf(profile.loss) or not all(map(math.isfinite, norms)):
+        return Trainability(probability=0.0, rule=RULE, evidence={"non-finite numbers": -math.inf})
+    if not norms or not profile.layers:
+        return Trainability(probability=math.nan, rule=RULE, evidence={})
+    if max(norms) == 0:
+        return Trainability(probability=0.0, rule=RULE, evidence={"no gradient": -math.inf})
+    evidence = log_odds(measure(profile))
+    return Trainability(probability=_logistic(sum(evidence.values())), rule=RULE, evidence=evidence)
+
+
+def _logistic(odds: float) -> float:
+    return 1 / (1 + math.exp(-odds)) if odds > -700 else 0.0

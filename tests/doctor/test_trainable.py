@@ -1,0 +1,197 @@
+"""The score: a probability with its reasons, that falls with every mechanism and agrees with training."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from tests.doctor import faults
+from tests.doctor.models import Case, conv_resnet, plain_mlp, stacked, tiny_gpt, tiny_vit
+from tests.doctor.synthetic import EMPTY, chain
+from torch import nn
+from torch.nn import functional as F
+
+import leadline
+from leadline._core.profile import Profile
+from leadline.data import digits
+from leadline.doctor.trainable import trainable
+from leadline.doctor.trainable_mechanisms import MECHANISMS, log_odds, measure
+
+
+def score(case: Case) -> float:
+    model, inputs, targets = case
+    return trainable(leadline.profile(model, inputs, targets)).probability
+
+
+def test_the_evidence_adds_up_to_the_log_odds():
+    model, inputs, targets = plain_mlp(6)
+    verdict = trainable(leadline.profile(model, inputs, targets))
+    odds = math.log(verdict.probability / (1 - verdict.probability))
+    assert sum(verdict.evidence.values()) == pytest.approx(odds, rel=1e-9)
+    assert {"usual", *(m.name for m in MECHANISMS)} == set(verdict.evidence)
+
+
+def test_the_rule_names_trainer_rates_steps_task_and_line():
+    rule = trainable(EMPTY).rule
+    for part in ("Adam", "1e-2, 1e-3 and 1e-4", "150 steps of batch 64", "digits", "below 1.0"):
+        assert part in rule
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS, ids=lambda m: m.name)
+def test_a_figure_that_gets_worse_never_raises_the_score_and_lowers_it_far_out(mechanism):
+    middle = mechanism.knots[1]
+    values = [middle + mechanism.harm * step for step in (-30, -3, -0.3, 0, 0.3, 3, 30)]
+    got = [mechanism.contribution(value) for value in values]
+    assert got == sorted(got, reverse=True)
+    assert mechanism.contribution(middle) == 0
+    assert got[-1] < -1
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        lambda: plain_mlp(10),
+        lambda: plain_mlp(15, norm="batch"),
+        lambda: conv_resnet(20),
+        lambda: conv_resnet(56),
+        tiny_gpt,
+        tiny_vit,
+    ],
+    ids=["he mlp", "bn mlp", "resnet20", "resnet56", "gpt", "vit"],
+)
+def test_healthy_networks_score_high(case):
+    assert score(case()) > 0.9
+
+
+def test_healthy_networks_score_high_without_targets_too():
+    model, inputs, _ = plain_mlp(10)
+    assert score((model, inputs, None)) > 0.9
+
+
+def test_a_head_that_starts_at_zero_is_no_harm():
+    model, inputs, targets = stacked(4, nn.ReLU)
+    nn.init.zeros_(model[-1].weight)
+    assert score((model, inputs, targets)) > 0.8
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        lambda: stacked(60, nn.ReLU),
+        lambda: stacked(20, nn.Sigmoid),
+        lambda: plain_mlp(40, init="default"),
+        lambda: conv_resnet(110, norm="none"),
+    ],
+    ids=["torch's default, 60 deep", "sigmoid stack", "default mlp", "resnet110 without norm"],
+)
+def test_networks_known_to_fail_score_low(case):
+    assert score(case()) < 0.5
+
+
+def test_one_layer_scaled_a_thousandfold_costs_the_score():
+    case = stacked(10, nn.ReLU)
+    with torch.no_grad():
+        for layer in case[0]:
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, generator=torch.Generator().manual_seed(3))
+    before = score(case)
+    faults.scale(case[0], "8", 1000.0)
+    assert before > 0.9 and score(case) < 0.4
+
+
+def test_repeated_samples_cost_the_score():
+    model, inputs, targets = plain_mlp(10)
+    assert score((model, inputs[:1].repeat(len(inputs), 1), targets)) < 0.1
+
+
+def test_a_zero_layer_without_a_way_around_it_scores_low():
+    case = stacked(6, nn.ReLU)
+    faults.scale(case[0], "4", 0.0)
+    nn.init.zeros_(case[0][4].bias)
+    assert score(case) < 0.3
+
+
+def test_a_network_whose_weights_get_no_gradient_scores_zero():
+    model, inputs, targets = stacked(6, nn.ReLU)
+    faults.kill(model, "10")
+    nn.init.zeros_(model[-1].weight)
+    verdict = trainable(leadline.profile(model, inputs, targets))
+    assert verdict.probability == 0.0 and verdict.evidence == {"no gradient": -math.inf}
+
+
+def test_a_nan_weight_scores_zero():
+    case = stacked(6, nn.ReLU)
+    faults.poison(case[0], "4")
+    verdict = trainable(leadline.profile(*case))
+    assert verdict.probability == 0.0 and verdict.evidence == {"non-finite numbers": -math.inf}
+
+
+def test_an_overflowing_network_scores_zero():
+    case = stacked(12, nn.ReLU)
+    for path in ("0", "2", "4", "6", "8", "10"):
+        faults.scale(case[0], path, 1e9)
+    assert score(case) == 0.0
+
+
+def test_a_profile_that_says_nothing_of_gradients_scores_nan():
+    assert math.isnan(trainable(EMPTY).probability)
+    model, inputs, targets = plain_mlp(3)
+    assert math.isnan(trainable(replace(leadline.profile(model, inputs, targets), weights={}, layers=())).probability)
+
+
+def test_a_frozen_body_is_judged_by_what_is_trained():
+    model, inputs, targets = stacked(6, nn.ReLU)
+    model.requires_grad_(False)
+    model[-1].requires_grad_(True)
+    assert 0.5 < score((model, inputs, targets)) < 1
+
+
+def test_what_a_profile_lacks_counts_as_usual():
+    got = log_odds(measure(chain({"weight_grad_norm": [1.0, 1.0, 1.0]})))
+    assert got["aligned gradients"] == got["directions of the signal lost"] == 0
+    assert math.isfinite(sum(got.values()))
+
+
+@pytest.mark.parametrize("batch", [2, 8, 32])
+def test_a_small_batch_is_not_taken_for_a_collapse(batch):
+    assert score(plain_mlp(10, batch=batch)) > 0.9
+
+
+def test_a_saved_profile_has_the_same_score(tmp_path):
+    model, inputs, targets = stacked(20, nn.Sigmoid)
+    profile = leadline.profile(model, inputs, targets)
+    assert trainable(Profile.load(profile.save(tmp_path / "p.json"))) == trainable(profile)
+
+
+def _learns(model: nn.Module, rate: float) -> bool:
+    """Whether Adam at ``rate`` passes the rule: mean loss of the last 20 of 150 steps of batch 64 below 1."""
+    x, y = digits().inputs.flatten(1), digits().targets
+    order = torch.Generator().manual_seed(7)
+    optimiser, losses = torch.optim.Adam(model.parameters(), rate), []
+    for _ in range(150):
+        i = torch.randint(len(x), (64,), generator=order)
+        loss = F.cross_entropy(model(x[i]), y[i])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return sum(losses[-20:]) / 20 < 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("depth", "activation"),
+    [(3, nn.ReLU), (8, nn.Tanh), (30, nn.Tanh), (30, nn.ReLU), (8, nn.Sigmoid), (40, nn.SELU), (60, nn.GELU)],
+    ids=lambda value: value.__name__ if isinstance(value, type) else str(value),
+)
+def test_the_score_agrees_with_training(depth, activation):
+    model, _, _ = stacked(depth, activation)
+    x, y = digits().inputs.flatten(1)[:64], digits().targets[:64]
+    said = score((model, x, y))
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    seen = False
+    for rate in (1e-2, 1e-3, 1e-4):
+        model.load_state_dict(start)
+        seen = seen or _learns(model, rate)
+    assert int(y.max()) + 1 == CLASSES
+    assert (said > 0.5) == seen
