@@ -83,6 +83,9 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
         learning = {name: p for name, p in parameters.items() if p.requires_grad}
         grads = WeightGradients(summed=untied_maps(modules, learning, contributions.counts))
         reentrant = any(node.name() == REENTRANT for node in behind)
+        for call in layers if reentrant else ():
+            if call.node is None:
+                tape.replays.setdefault(call.path, []).append(call)
         with failures_named():
             arrived = gradients(loss, learning, [*leaves, *tape.entries], grads.take, reentrant=reentrant)
     reached = {id(parameters[name]) for name in grads.norms}

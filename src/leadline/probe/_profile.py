@@ -66,6 +66,8 @@ def profile(
         >>> [(layer.name, layer.shape, layer.parts) for layer in found.layers]
         [('0', (16, 8), ('Linear', 'ReLU')), ('2', (16, 3), ('Linear',))]
     """
+    if not callable(model):
+        raise UsageError(f"model must be a torch.nn.Module or a function that returns one; got {type(model).__name__}.")
     check_choice("effort", effort, ("standard", "full"))
     if rows is not None and rows < 2:
         raise UsageError(f"rows must be at least 2, so that rows can be told apart; got {rows}.")

@@ -81,6 +81,7 @@ class Tape:
         copying: Whether outputs are copied at once, because something may write on them later.
         calls: In the order in which they ended.
         running: The calls under way, innermost last; after an exception, where it happened.
+        replays: Path -> calls whose outputs get their gradients when a re-entrant checkpoint runs them again.
         entries: Leaves put where integers became numbers without a gradient, so that gradients flow behind them.
         listeners: Called with each call as it ends and with its output.
         arrived: Called with each call whose output is kept, and the gradient of it, once that is complete.
@@ -93,6 +94,7 @@ class Tape:
     running: list[Call] = field(default_factory=list)
     entries: list[Tensor] = field(default_factory=list)
     recording: bool = True
+    replays: dict[str, list[Call]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     carrier: Call | None = None
     handles: list[Any] = field(default_factory=list)
@@ -104,9 +106,10 @@ class Tape:
             call.arguments = (*args, kwargs) if kwargs else args
             self.running.append(call)
 
-    def end(self, module: nn.Module, output: Any, *, keep: bool, holds: bool) -> Any:
+    def end(self, path: str, module: nn.Module, output: Any, *, keep: bool, holds: bool) -> Any:
         """A module is done. Returns what takes the place of its output, or ``None``."""
         if not self.recording:
+            self._replayed(path, output)
             return None
         # A call that an exception ended, one that the model caught, is still there.
         while (call := self.running.pop()).module is not module:
@@ -130,6 +133,13 @@ class Tape:
                 listener(self, call, tensor)
         call.arguments = None
         return replaced
+
+    def _replayed(self, path: str, output: Any) -> None:
+        """A re-entrant checkpoint has run a module again, now with gradients; the last of its calls comes first."""
+        tensor = first_float(output) if self.replays.get(path) else None
+        if tensor is not None and tensor.requires_grad:
+            call = self.replays[path].pop()
+            self.await_grad(tensor, lambda grad: self.arrived(call, grad))
 
     def _note(self, call: Call, tensor: Tensor, *, keep: bool) -> None:
         source = first_float(call.arguments)
@@ -181,6 +191,6 @@ def _hooks(tape: Tape, path: str, *, keep: bool, holds: bool) -> tuple[Any, Any]
         tape.start(path, module, args, kwargs)
 
     def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        return tape.end(module, output, keep=keep, holds=holds)
+        return tape.end(path, module, output, keep=keep, holds=holds)
 
     return before, after

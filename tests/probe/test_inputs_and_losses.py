@@ -1,0 +1,249 @@
+"""Forms of inputs, choice of the loss, and what a batch that does not fit is answered with."""
+
+from inspect import unwrap
+from typing import Any
+
+import pytest
+import torch
+from tests.architectures import ResNet, build, made
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import leadline
+from leadline._core.errors import UsageError
+
+
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor, scale: Tensor) -> Tensor:
+        return self.layer(x) * scale
+
+
+def net(outputs: int = 3) -> nn.Module:
+    return made(lambda: nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, outputs)))
+
+
+@pytest.fixture
+def x(generator: torch.Generator) -> Tensor:
+    return torch.randn(6, 4, generator=generator)
+
+
+def test_tuples_are_positional_and_dicts_are_keywords(x: Tensor):
+    scale = torch.full((6, 1), 2.0)
+    positional = leadline.profile(made(Two), (x, scale))
+    assert leadline.profile(made(Two), {"scale": scale, "x": x}).layers == positional.layers
+
+
+def test_a_batch_encoding_is_a_mapping():
+    transformers = pytest.importorskip("transformers")
+    model, inputs, _ = build("gpt2")
+    encoding = transformers.BatchEncoding(inputs)
+    assert leadline.profile(model, encoding).loss == leadline.profile(model, inputs).loss
+
+
+def test_integer_targets_mean_cross_entropy(x: Tensor):
+    y = torch.tensor([0, 1, 2, 0, 1, 2])
+    profile = leadline.profile(net(), x, y)
+    assert (profile.loss_kind, profile.loss) == (
+        "cross_entropy",
+        pytest.approx(float(F.cross_entropy(net()(x), y).detach())),
+    )
+
+
+def test_float_targets_mean_square_error(x: Tensor):
+    y = torch.ones(6, 3)
+    profile = leadline.profile(net(), x, y)
+    assert (profile.loss_kind, profile.loss) == ("mse", pytest.approx(float(F.mse_loss(net()(x), y).detach())))
+
+
+def test_float_targets_without_the_last_axis_fit_one_output(x: Tensor):
+    assert leadline.profile(net(1), x, torch.ones(6)).loss_kind == "mse"
+
+
+def test_a_loss_of_ones_own_gets_what_the_model_returns(x: Tensor):
+    seen = []
+
+    def loss(outputs: Any, targets: Any) -> Tensor:
+        seen.append((outputs, targets))
+        return outputs["pair"][1].sum()
+
+    model, inputs, _ = build("tuple_outputs")
+    profile = leadline.profile(model, inputs, "anything", loss=loss)
+    assert profile.loss_kind == "custom"
+    assert seen[0][0].keys() == {"ids", "pair", "none"} and seen[0][1] == "anything"
+    assert profile.unused == ("a",)
+
+
+def test_the_models_own_loss_counts_without_targets():
+    model, inputs, _ = build("gpt2")
+    profile = leadline.profile(model.eval(), inputs)
+    assert (profile.loss_kind, profile.loss) == ("model", pytest.approx(float(model(**inputs).loss.detach())))
+
+
+def test_token_logits_are_flattened():
+    model, inputs, _ = build("gpt2")
+    ids = inputs.pop("labels")
+    expected = F.cross_entropy(model.eval()(**inputs).logits.detach().flatten(0, 1), ids.flatten())
+    assert leadline.profile(model, inputs, ids).loss == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_classes_lie_along_axis_one_of_segmentation_maps():
+    model, x, y = build("unet")
+    expected = F.cross_entropy(model(x).detach(), y)
+    assert leadline.profile(model, x, y).loss == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_without_targets_the_gradient_of_all_float_outputs_has_unit_length(x: Tensor):
+    profile = leadline.profile(net(), x)
+    assert profile.loss_kind == "cotangent"
+    assert profile.outputs is not None and profile.outputs.grad_norm == pytest.approx(1.0, rel=1e-5)
+    model, inputs, _ = build("tuple_outputs")
+    pair = leadline.profile(model, inputs)
+    assert pair["a"].grad_norm ** 2 + pair["b"].grad_norm ** 2 == pytest.approx(1.0, rel=1e-5)
+
+
+def test_the_direction_comes_from_the_seed(x: Tensor):
+    first, same, other = (leadline.profile(net(), x, seed=seed)["0"].grad_norm for seed in (0, 0, 1))
+    assert first == same != other
+
+
+def test_time_first_is_told_by_the_module_or_by_the_targets(generator: torch.Generator):
+    x = torch.randn(7, 3, 4, generator=generator)
+    own = leadline.profile(made(lambda: nn.LSTM(4, 5)), x)
+    assert (own.batch, own.layers[0].n, own.layers[0].d) == (3, 3, 35)
+
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn, self.head = nn.GRU(4, 5), nn.Linear(5, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.rnn(x)[0][-1])
+
+    assert leadline.profile(made(Last), x, torch.tensor([0, 1, 0])).batch == 3
+    assert leadline.profile(made(Last), x).batch == 7
+
+
+def test_padding_is_left_out_of_tokens_and_zero_in_samples():
+    model, inputs, y = build("bert")
+    model.eval()
+    profile = leadline.profile(model, inputs, y)
+    padded = dict(inputs, input_ids=inputs["input_ids"].clone())
+    padded["input_ids"][1, 5:] = 7  # other words where nothing is looked at
+    other = leadline.profile(model, padded, y)
+    for name in ("bert.embeddings.word_embeddings", "bert.encoder.layer.1"):
+        for metric in ("token_effective_rank", "token_mean_square_cosine", "effective_rank", "mean_square_cosine"):
+            assert getattr(other[name], metric) == pytest.approx(getattr(profile[name], metric), rel=1e-4), metric
+
+
+def test_tokens_are_the_positions_of_one_sequence(generator: torch.Generator):
+    from leadline import metrics
+
+    model, x = made(lambda: nn.Linear(5, 7)), torch.randn(2, 9, 5, generator=generator)
+    layer = leadline.profile(model, x).layers[0]
+    expected = [float(metrics.effective_rank(model(sequence).detach().double())) for sequence in x]
+    assert layer.token_effective_rank == pytest.approx(sum(expected) / 2, rel=1e-6)
+    assert (layer.rows, layer.n, layer.d) == ("samples", 2, 63)
+
+
+def test_maps_have_no_tokens():
+    profile = leadline.profile(*build("conv1d"))
+    assert not any("token_effective_rank" in layer.metrics for layer in profile.layers)
+
+
+def test_a_table_without_samples_has_rows_of_positions():
+    model, inputs, _ = build("gpt2")
+    layer = leadline.profile(model, inputs)["transformer.wpe"]
+    assert (layer.shape, layer.rows, layer.n, layer.d) == ((1, 8, 16), "positions", 8, 16)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (torch.ones(2, 4, 8, 8), r"^conv1 \(Conv2d\) refused its input of shape \(2, 4, 8, 8\): Given groups=1"),
+        (torch.ones(2, 3), r"^conv1 \(Conv2d\) refused its input of shape \(2, 3\): "),
+        (torch.ones(2, 3, 8, 8).int(), r"^conv1 \(Conv2d\) refused"),
+        ((torch.ones(2, 3, 8, 8),) * 2, r"^The model \(ResNet\) refused its input of shapes \(2, 3, 8, 8\), \(2, 3"),
+        ({"images": torch.ones(2, 3, 8, 8)}, "unexpected keyword argument 'images'"),
+        (torch.ones(0, 3, 8, 8), r"The batch is empty: its first tensor has shape \(0, 3, 8, 8\)"),
+        (3.0, "inputs must be a tensor, a tuple of positional arguments or a dict of keywords; got float"),
+        ([1, 2], "got list without any tensor"),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_answered_with_who_refused_it(inputs: Any, message: str):
+    model = made(ResNet)
+    with pytest.raises(UsageError, match=message) as error:
+        leadline.profile(model, inputs)
+    assert "\n" not in str(error.value)
+
+
+def test_the_innermost_module_is_the_one_that_refused():
+    model = made(ResNet)
+    model.layer3[1].conv2 = made(lambda: nn.Conv2d(5, 8, 3))
+    with pytest.raises(UsageError, match=r"^layer3\.1\.conv2 \(Conv2d\) refused its input of shape \(2, 8, 2, 2\)"):
+        leadline.profile(model, torch.ones(2, 3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (torch.tensor([0, 1]), r"Integer targets of shape \(2,\) do not fit the output \(6, 3\)"),
+        (torch.tensor([0, 1, 2, 3, 0, 0]), "The target 3 is no class: the output has 3, counted from 0"),
+        (torch.ones(6, 4), r"Targets of shape \(6, 4\) do not fit the output \(6, 3\)"),
+    ],
+)
+def test_targets_that_do_not_fit_are_an_error(targets: Tensor, message: str, x: Tensor):
+    with pytest.raises(UsageError, match=message):
+        leadline.profile(net(), x, targets)
+
+
+def test_a_loss_that_is_no_scalar_is_an_error(x: Tensor):
+    with pytest.raises(UsageError, match=r"must return a scalar tensor with a gradient; got shape \(6, 3\)"):
+        leadline.profile(net(), x, loss=lambda output, _: output)
+    with pytest.raises(UsageError, match="got float"):
+        leadline.profile(net(), x, loss=lambda output, _: 1.0)  # type: ignore[arg-type, return-value]
+
+
+class Argmax(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x).argmax(-1)
+
+
+def inference_model() -> nn.Module:
+    with torch.inference_mode():
+        return made(lambda: nn.Linear(4, 3))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.ReLU(), r"The model \(ReLU\) has no parameters"),
+        (made(Argmax), "The output carries no gradient"),
+        (inference_model(), r"The model \(Linear\) was made under torch.inference_mode"),
+        (nn.LazyLinear(3), "The parameter weight has no values yet"),
+        (nn.Linear(4, 3, device="meta"), "The parameter weight has no values yet"),
+    ],
+)
+def test_a_model_that_cannot_be_profiled_is_an_error(model: nn.Module, message: str, x: Tensor):
+    with pytest.raises(UsageError, match=message):
+        leadline.profile(model, x)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"effort": "ful"}, "effort must be one of standard, full; got 'ful' \\(did you mean 'full'"),
+        ({"rows": 1}, "rows must be at least 2"),
+        ({"draws": 0}, "draws must be at least 1"),
+    ],
+)
+def test_wrong_options_are_an_error(options: dict[str, Any], message: str, x: Tensor):
+    with pytest.raises(UsageError, match=message):
+        unwrap(leadline.profile)(net(), x, **options)  # past the check of types that tests have
