@@ -193,5 +193,4 @@ def test_the_score_agrees_with_training(depth, activation):
     for rate in (1e-2, 1e-3, 1e-4):
         model.load_state_dict(start)
         seen = seen or _learns(model, rate)
-    assert int(y.max()) + 1 == CLASSES
     assert (said > 0.5) == seen
