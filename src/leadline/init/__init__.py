@@ -10,3 +10,5 @@ from leadline.init.orthogonal import (
     isometry_obstacle as isometry_obstacle,
     orthogonal as orthogonal,
 )
+from leadline.init.orthogonalise import Orthogonalised as Orthogonalised, orthogonalise as orthogonalise
+from leadline.init.unit_variance import Scaled as Scaled, lsuv as lsuv

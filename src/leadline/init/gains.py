@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from leadline import theory
+from leadline._core.names import check_choice
 
 ActivationLike = str | type[nn.Module] | nn.Module | Callable[[Tensor], Tensor]
 
@@ -17,7 +17,7 @@ ActivationLike = str | type[nn.Module] | nn.Module | Callable[[Tensor], Tensor]
 _KINKS = (-6.0, -3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0, 6.0, 20.0)
 
 
-def gain(activation: ActivationLike, *, keep: Literal["signal", "gradient"] = "signal") -> float:
+def gain(activation: ActivationLike, *, keep: str = "signal") -> float:
     r"""The gain that keeps a signal or a gradient at its size behind an activation.
 
     $$1/\sqrt{\mathrm{E}\,\varphi(z)^2} \quad\text{or}\quad 1/\sqrt{\mathrm{E}\,\varphi'(z)^2}, \qquad z \sim N(0, 1).$$
@@ -28,14 +28,14 @@ def gain(activation: ActivationLike, *, keep: Literal["signal", "gradient"] = "s
     Args:
         activation: A name in ``leadline.theory.ACTIVATIONS``, a class of ``torch.nn``, a module (its own slope, alpha,
             beta count) or an elementwise function of a tensor.
-        keep: What is to keep its size.
+        keep: What is to keep its size, ``"signal"`` or ``"gradient"``.
 
     Returns:
         The gain, dimensionless, to about 1e-14; a function with kinks elsewhere than at
         0, ±1/2, ±1, ±3, ±6 and the integers up to 12 to about 1e-4.
 
     Raises:
-        UsageError: If no activation has that name.
+        UsageError: If no activation has that name, or ``keep`` is neither.
         AssumptionError: If the activation (or its slope) vanishes on all of the line.
 
     Source:
@@ -45,6 +45,7 @@ def gain(activation: ActivationLike, *, keep: Literal["signal", "gradient"] = "s
         >>> round(gain(nn.GELU()), 4), round(gain("relu"), 4), round(gain(nn.LeakyReLU(1.0)), 4)
         (1.5335, 1.4142, 1.0)
     """
+    check_choice("keep", keep, ("signal", "gradient"))
     phi = activation if isinstance(activation, str) else _adapted(activation)
     return theory.gain(phi) if keep == "signal" else theory.gradient_gain(phi)
 

@@ -1,7 +1,6 @@
 """Weights of one sign: the initialisation under which batch normalisation does not keep the rank."""
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from leadline.init._maps import LinearMap
 def one_sided(
     target: T,
     *,
-    version: Literal["weights", "everything"] = "weights",
+    version: str = "weights",
     generator: torch.Generator | None = None,
     embeddings: bool = False,
 ) -> T:

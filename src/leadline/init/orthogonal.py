@@ -61,8 +61,8 @@ def orthogonal(
 
     $$(P,\; 1 - P), \qquad P = V V^\top \text{ a projection on half of the channels, } V \text{ a Haar frame,}$$
 
-    for every axis in turn, on the side with fewer channels. With stride $s$ the same is done for the $s$ sub-lattices of
-    the input. Matrices are filled as ``haar`` does. All singular values of the operator on a map without borders
+    for every axis in turn, on the side with fewer channels. With stride $s$ the same is done for the $s$ sub-lattices
+    of the input. Matrices are filled as ``haar`` does. All singular values of the operator on a map without borders
     (circular padding) are $g$; zero padding cuts pixels off, so that at the border, and only there, some are smaller.
 
     A kernel with one input and one output channel a group (depthwise) has only one orthogonal choice, a single ±g: it
