@@ -48,6 +48,13 @@ def test_json_to_stdout_is_all_of_stdout_and_has_the_promised_keys(capsys: pytes
     assert {"estimate", "low", "high", "mechanism"} == set(data["diagnosis"]["depth_limit"])
 
 
+def test_what_a_model_prints_stays_out_of_the_data(capsys: pytest.CaptureFixture[str]):
+    main(["check", f"{MODELS}:talks", "--json", "-"])
+    out, err = capsys.readouterr()
+    assert json.loads(out)["schema"] == 1
+    assert "talking" in err
+
+
 def test_json_of_a_network_with_nan_is_strict(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["check", f"{MODELS}:nan_weight", "--json", str(tmp_path / "out.json")]) == 1
     data = no_literals((tmp_path / "out.json").read_text())
@@ -102,6 +109,7 @@ WRONG = {
     "wrong type of a design's option": (["mlp:depth=deep"], "depth"),
     "factory that raises": ([f"{MODELS}:raises"], "KeyError"),
     "factory that gives no module": ([f"{MODELS}:gives_nothing"], "NoneType"),
+    "model that leaves": ([f"{MODELS}:leaves"], "The model raised SystemExit: 0"),
     "shapes that do not fit": ([f"{MODELS}:other_width"], "32, 16"),
     "no parameters": ([f"{MODELS}:without_parameters"], "no parameters"),
     "no gradient": ([f"{MODELS}:without_gradient"], "gradient"),

@@ -102,7 +102,18 @@ def test_without_errors_the_last_line_names_the_warnings():
 
 
 def test_a_network_with_notes_only_is_healthy():
-    assert shown(diagnosis(findings=[finding(severity="note")])).splitlines()[-1] == "✓ Healthy: 1 note."
+    assert shown(diagnosis(findings=[finding(severity="note")], trainable=0.9)).splitlines()[-1] == "✓ Healthy: 1 note."
+
+
+def test_a_network_that_will_not_train_is_not_called_healthy_for_want_of_findings():
+    last = shown(diagnosis(trainable=0.1)).splitlines()[-1]
+    assert last == "! No findings: no rule says why it would not train."
+
+
+def test_the_trainer_is_told_in_a_sentence_where_there_is_a_score():
+    text = " ".join(shown(diagnosis(trainable_rule="Adam, 9 steps"), width=200).split())
+    assert "The run in question: Adam, 9 steps." in text
+    assert "The run in question" not in shown(diagnosis(trainable=math.nan, trainable_rule="Adam"))
 
 
 def test_more_than_three_errors_end_in_how_many_more():
@@ -156,8 +167,8 @@ def spectrum(**fields) -> WeightSpectrum:
     return WeightSpectrum(**{**values, **ranks, **shape, **fields})
 
 
-def trend(module: str, metric: str, verdict: str) -> Trend:
-    slope = Rate(estimate=-0.456, low=-0.5, high=-0.4, increments=5, over="draws")
+def trend(module: str, metric: str, verdict: str, *, power: float = -0.456) -> Trend:
+    slope = Rate(estimate=power, low=-0.5, high=-0.4, increments=5, over="draws")
     return Trend(module=module, metric=metric, slope=slope, verdict=verdict, message="")
 
 
@@ -186,18 +197,19 @@ def test_a_weight_shows_shape_and_rank():
     assert row.split() == ["fc", "16×8", "2.00", "2.00", "2.00", "2.00", "8.00", "5/8"]
 
 
+def coordinates(*trends: Trend) -> CoordinateCheck:
+    grid = {"over": "width", "sizes": (64, 128), "steps": 3, "seeds": 5, "optimiser": "adam", "rows": ()}
+    return CoordinateCheck(**grid, trends=trends, verdict="grows with width")
+
+
 def test_the_coordinate_check_shows_powers_and_its_verdict():
-    trends = (trend("fc", "mean_abs", "shrinks"), trend("fc", "mean_abs_change", "grows"))
-    check = CoordinateCheck(
-        over="width",
-        sizes=(64, 128),
-        steps=3,
-        seeds=5,
-        optimiser="adam",
-        rows=(),
-        trends=trends,
-        verdict="grows with width",
-    )
+    check = coordinates(trend("fc", "mean_abs", "shrinks"), trend("fc", "mean_abs_change", "grows"))
     lines = printed(coordinate_table(check, width=80), width=80).splitlines()
     assert lines[2].split() == ["fc", "width^−0.46", "shrinks", "width^−0.46", "grows"]
     assert lines[-1] == "Coordinates: grows with width."
+
+
+def test_a_power_that_rounds_to_zero_has_no_minus():
+    check = coordinates(*(trend("fc", metric, "stable", power=-0.004) for metric in ("mean_abs", "mean_abs_change")))
+    lines = printed(coordinate_table(check, width=80), width=80).splitlines()
+    assert lines[2].split() == ["fc", "width^+0.00", "stable", "width^+0.00", "stable"]

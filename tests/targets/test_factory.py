@@ -55,6 +55,15 @@ def wrong():
 def wrong_pair():
     return nn.Linear(3, 3), 7
 
+def wrong_targets():
+    return nn.Linear(3, 3), torch.randn(5, 3), "five"
+
+def on_meta():
+    return nn.Linear(3, 3, device="meta"), torch.randn(5, 3)
+
+def meta_batch():
+    return nn.Linear(3, 3), torch.empty(5, 3, device="meta")
+
 model = nn.Linear(3, 3)
 number = 3
 
@@ -153,6 +162,9 @@ def test_build_draws_anew_with_options_replaced(net):
         ("deep", r"deep in net\.py raised RuntimeError: .*\(net\.py, line 41\)\."),
         ("wrong", r"wrong in net\.py must return a Module, .*; got dict\."),
         ("wrong_pair", r"wrong_pair in net\.py must return .*; got \(Linear, int\)\."),
+        ("wrong_targets", r"wrong_targets in net\.py must return targets that are a tensor; got str\."),
+        ("on_meta", r"The model lies on the device 'meta', which holds no numbers; build it on another\."),
+        ("meta_batch", r"The batch lies on the device 'meta', which holds no numbers; build it on another\."),
         ("model", r"model in net\.py is a model already; name a function that builds it"),
         ("number", r"number in net\.py is no function but a value of type int\."),
     ],

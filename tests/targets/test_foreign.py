@@ -4,10 +4,11 @@ import sys
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from leadline._core.errors import UsageError
 from leadline.targets import load
-from leadline.targets.foreign import all_seeded
+from leadline.targets.foreign import all_seeded, model_told
 
 BUILD = "from torch import nn\ndef build():\n    return nn.Linear({}, 2)\n"
 
@@ -122,3 +123,49 @@ def test_ctrl_c_passes_through(tmp_path):
     folder = write(tmp_path / "a", net="raise KeyboardInterrupt\n")
     with pytest.raises(KeyboardInterrupt):
         load(f"{folder}/net.py:build")
+
+
+class Raising(nn.Module):
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def forward(self, x):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("k"), "KeyError: 'k'"),
+        (SystemExit(0), "SystemExit: 0"),
+        (RuntimeError("one\ntwo."), "RuntimeError: one two"),
+    ],
+)
+def test_what_a_model_raises_is_told_with_its_line(error, said):
+    with pytest.raises(UsageError, match=rf"^The model raised {said} \(test_foreign\.py, line \d+\)\.$"), model_told():
+        Raising(error)(torch.ones(1))
+
+
+def test_a_model_without_a_forward_is_told():
+    with (
+        pytest.raises(UsageError, match=r'NotImplementedError: .*ModuleList\] is missing the required "forward"'),
+        model_told(),
+    ):
+        nn.ModuleList()(torch.ones(1))
+
+
+def test_what_no_model_raised_goes_through():
+    with pytest.raises(ZeroDivisionError), model_told():
+        _ = 1 / 0
+
+
+def test_an_interrupt_in_a_model_goes_through():
+    with pytest.raises(KeyboardInterrupt), model_told():
+        Raising(KeyboardInterrupt())(torch.ones(1))
+
+
+def test_a_folder_named_like_a_file_is_told(tmp_path):
+    (tmp_path / "net.py").mkdir()
+    with pytest.raises(UsageError, match=r"net\.py' is a folder; give a file in it\."):
+        load(f"{tmp_path / 'net.py'}:build")

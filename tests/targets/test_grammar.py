@@ -34,6 +34,8 @@ def test_each_form_is_taken_apart(target, kind, place, function, options):
         ("mlpp:depth=3", r"'mlpp:depth=3' \(did you mean 'mlp'\?\)"),
         ("", "No such target: ''"),
         ("net.py", r"net\.py is a file; name the function in it .*net\.py:build\."),
+        ("net.py:", r"net\.py is a file; name the function in it .*net\.py:build\."),
+        ("/", r"No such target: '/' \(a folder of that name is there, but no Python file\); a target is"),
         ("hf:", r"hf: lacks the name of a model, e\.g\. hf:gpt2\."),
         ("mlp:depth", "written name=value with commas between; got 'depth'"),
         ("mlp:depth=1,depth=2", "depth is given twice"),

@@ -97,3 +97,9 @@ def test_a_wrong_call_is_told_in_a_sentence(target, message):
 def test_data_that_does_not_suit_is_refused():
     with pytest.raises(UsageError, match="data for hf:gpt2 must be one of tokens; got 'digits'"):
         load(GPT2, data="digits")
+
+
+def test_a_model_that_hears_asks_for_a_factory_instead_of_running_its_decoder_alone():
+    small = "d_model=16,encoder_layers=1,decoder_layers=1,encoder_attention_heads=2,decoder_attention_heads=2"
+    with pytest.raises(UsageError, match=r"takes input_features, for which there is no ready batch; give a function"):
+        load(f"hf:whisper,{small},encoder_ffn_dim=16,decoder_ffn_dim=16,vocab_size=60000")

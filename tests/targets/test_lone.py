@@ -111,6 +111,10 @@ class Bare(nn.Module):
             r"What build in net\.py takes is unknown: its first layer, stem \(Linear\), does not tell; .*--input-shape",
         ),
         (
+            lambda: nn.Sequential(nn.LazyLinear(3)),
+            r"its first layer, 0 \(LazyLinear\), does not tell; give the shape",
+        ),
+        (
             Bare,
             r"no layer of it tells; give the shape .*\(--input-shape 3,32,32\), or return \(module, inputs\)\.",
         ),

@@ -36,7 +36,8 @@ def test_words_become_values_and_the_rest_keeps_its_default():
         ({"depth": "7.5"}, r"net option depth must be a whole number; got '7\.5'\."),
         ({"depth": 7.5}, r"net option depth must be a whole number; got 7\.5\."),
         ({"depth": True}, r"net option depth must be a whole number; got True\."),
-        ({"gain": "big"}, r"net option gain must be a number; got 'big'\."),
+        ({"gain": "big"}, r"net option gain must be a finite number; got 'big'\."),
+        ({"gain": "inf"}, r"net option gain must be a finite number; got 'inf'\."),
         ({"norm": "bach"}, r"net option norm must be one of none, batch; got 'bach' \(did you mean 'batch'\?\)\."),
     ],
 )

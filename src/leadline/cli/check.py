@@ -1,5 +1,7 @@
 """`leadline check TARGET`: load, measure, explain, show."""
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import typer
@@ -48,7 +50,8 @@ def check(
         if path and path != _STDOUT:
             check_destination(path)
     given = {"data": data, "batch": batch, "input_shape": shape, "device": device, "dtype": dtype}
-    with progress() as step:
+    # What the model prints is about the run; stdout is for the result.
+    with progress() as step, redirect_stdout(sys.stderr):
         step("Loading torch")
         import leadline
         from leadline.cli.sounding import Sounding, compared, measured

@@ -18,6 +18,7 @@ from leadline.reporting.terminal import summary
 from leadline.reporting.terminal_coordinates import coordinate_table
 from leadline.reporting.terminal_weights import weight_table
 from leadline.targets import Target
+from leadline.targets.foreign import model_told
 
 SCHEMA = 1
 
@@ -57,7 +58,8 @@ def measured(target: Target, *, draws: int, seed: int, **how: Any) -> Profile:
     """The profile of the one model, or of as many draws of its weights as are asked for."""
     seeds = iter(range(seed, seed + draws))
     model = target.model if draws == 1 else lambda: target.build(next(seeds))
-    return profile(model, target.inputs, target.targets, loss=target.loss, draws=draws, seed=seed, **how)
+    with model_told():
+        return profile(model, target.inputs, target.targets, loss=target.loss, draws=draws, seed=seed, **how)
 
 
 def compared(
@@ -65,11 +67,12 @@ def compared(
 ) -> CoordinateCheck:
     """The coordinate check over the option ``width`` or ``depth`` of the target."""
     option = "width" if widths else "depth"
-    return coordinate_check(
-        lambda size, seed: target.build(seed, **{option: size}),
-        target.inputs,
-        target.targets,
-        widths=widths,
-        depths=depths,
-        loss=target.loss,
-    )
+    with model_told():
+        return coordinate_check(
+            lambda size, seed: target.build(seed, **{option: size}),
+            target.inputs,
+            target.targets,
+            widths=widths,
+            depths=depths,
+            loss=target.loss,
+        )

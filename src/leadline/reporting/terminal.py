@@ -107,7 +107,8 @@ def verdict(diagnosis: Diagnosis) -> RenderableType:
     """How deep the design goes, whether the network will train, and what stands in the way."""
     profile = diagnosis.profile
     depth = words.depth_sentence(diagnosis.depth_limit, len(profile.chain), unit=words.unit(profile))
-    rule = f" The run in question: {diagnosis.trainable_rule}" if diagnosis.trainable_rule else ""
+    told = diagnosis.trainable_rule and not math.isnan(diagnosis.trainable)
+    rule = f" The run in question: {diagnosis.trainable_rule.rstrip('.')}." if told else ""
     return Group(Text(depth), Text.assemble(words.verdict(diagnosis), (rule, "dim")), _conclusion(diagnosis))
 
 
@@ -115,6 +116,10 @@ def _conclusion(diagnosis: Diagnosis) -> Text:
     """The last line: healthy or not, and which codes at which layers say so."""
     grave = [f for f in diagnosis.findings if f.severity == "error"]
     grave = grave or [f for f in diagnosis.findings if f.severity == "warning"]
+    if not grave and words.will_not_train(diagnosis.trainable):
+        return Text(
+            f"! {words.tally(diagnosis).capitalize()}: no rule says why it would not train.", style=STYLES["warning"]
+        )
     if not grave:
         return Text(f"✓ Healthy: {words.tally(diagnosis)}.", style="bold green")
     where = [f"{f.code} at {printable(f.layer)}" if f.layer else f.code for f in grave[:3]]
@@ -140,7 +145,7 @@ def _beside(facts: Sequence[tuple[str, str]]) -> RenderableType:
 
 
 def _signed(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:+.3f}".replace("-", "−")
+    return "" if math.isnan(value) else f"{round(value, 3) + 0.0:+.3f}".replace("-", "−")
 
 
 def _interval(rate: Rate) -> str:

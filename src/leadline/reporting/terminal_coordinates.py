@@ -39,4 +39,4 @@ def coordinate_table(check: "CoordinateCheck", *, width: int) -> RenderableType:
 
 def _power(over: str, trend: "Trend") -> str:
     slope = trend.slope.estimate
-    return "" if math.isnan(slope) else f"{over}^{slope:+.2f}".replace("-", "−")
+    return "" if math.isnan(slope) else f"{over}^{round(slope, 2) + 0.0:+.2f}".replace("-", "−")

@@ -114,10 +114,19 @@ def verdict(diagnosis: Diagnosis) -> str:
     score = diagnosis.trainable
     if math.isnan(score):
         return "Whether this network will train could not be told."
-    chance = "probably not train" if score < 0.25 else "probably train" if score > 0.75 else None
+    chance = "probably not train" if will_not_train(score) else "probably train" if score > 0.75 else None
     if chance is None:
         return f"This network may or may not train ({probability(score)})."
     return f"This network will {chance} ({probability(score)})."
+
+
+def will_not_train(score: float) -> bool:
+    """Whether the verdict is that the network will probably not train.
+
+    >>> will_not_train(0.24), will_not_train(float("nan"))
+    (True, False)
+    """
+    return score < 0.25
 
 
 def tally(diagnosis: Diagnosis) -> str:

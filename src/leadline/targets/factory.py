@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from leadline._core.errors import UsageError
@@ -85,17 +86,26 @@ class _Factory:
         if isinstance(made, nn.Module):
             return made, None
         if isinstance(made, tuple) and len(made) in (2, 3) and isinstance(made[0], nn.Module):
-            model, inputs, *targets = made
+            model, inputs, *rest = made
+            targets = self._targets(rest[0]) if rest else None
             if isinstance(inputs, list):
                 inputs = tuple(inputs)
             if isinstance(inputs, (Tensor, tuple)):
-                return model, Batch(inputs=inputs, targets=targets[0] if targets else None)
+                return model, Batch(inputs=inputs, targets=targets)
             if isinstance(inputs, Mapping):
-                return model, Batch(inputs=dict(inputs), targets=targets[0] if targets else None)
+                return model, Batch(inputs=dict(inputs), targets=targets)
         raise UsageError(
             f"{self.name} must return a Module, (module, inputs) or (module, inputs, targets), with inputs a tensor, "
             f"a tuple or a dict; got {_described(made)}."
         )
+
+    def _targets(self, targets: Any) -> Any:
+        """The targets that it returned, which are a tensor or can become one."""
+        try:
+            torch.as_tensor(targets) if targets is not None else None
+        except (TypeError, ValueError, RuntimeError):
+            raise UsageError(f"{self.name} must return targets that are a tensor; got {_described(targets)}.") from None
+        return targets
 
 
 def _described(made: Any) -> str:

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 
 import numpy as np
 
@@ -46,6 +46,45 @@ def _where(error: BaseException, module: str) -> str:
         return f" ({Path(error.filename).name}, line {error.lineno})"
     passed = [(f, line) for f, line in traceback.walk_tb(error.__traceback__) if f.f_globals["__name__"] == module]
     return f" ({Path(passed[-1][0].f_code.co_filename).name}, line {passed[-1][1]})" if passed else ""
+
+
+@contextmanager
+def model_told() -> Iterator[None]:
+    """What a model raises inside, its ``sys.exit`` included, becomes a ``UsageError``; other errors go through.
+
+    Raises:
+        UsageError: In place of an error that passed through a module's call, or a function's backward, after the last
+            line of leadline that it passed through.
+    """
+    try:
+        yield
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:
+        behind = _behind_ours(error)
+        if not isinstance(error, SystemExit) and not any(_runs_a_model(frame) for frame, _ in behind):
+            raise
+        foreign = [(frame, line) for frame, line in behind if not _is_of(frame, "torch")]
+        place = f" ({Path(foreign[-1][0].f_code.co_filename).name}, line {foreign[-1][1]})" if foreign else ""
+        said = " ".join(str(error).split()).rstrip(".")
+        what = f"{type(error).__name__}{f': {said}' if said else ''}"
+        raise UsageError(f"The model raised {what}{place}.") from error
+
+
+def _behind_ours(error: BaseException) -> list[tuple[FrameType, int]]:
+    """The frames and lines that the error passed through behind the last one of leadline."""
+    passed = list(traceback.walk_tb(error.__traceback__))
+    ours = [index for index, (frame, _) in enumerate(passed) if _is_of(frame, "leadline")]
+    return passed[ours[-1] + 1 :] if ours else passed
+
+
+def _is_of(frame: FrameType, package: str) -> bool:
+    return frame.f_globals.get("__name__", "").partition(".")[0] == package
+
+
+def _runs_a_model(frame: FrameType) -> bool:
+    place = frame.f_globals.get("__name__"), frame.f_code.co_name
+    return place in (("torch.nn.modules.module", "_call_impl"), ("torch.autograd.function", "apply"))
 
 
 @contextmanager
@@ -90,6 +129,8 @@ def import_file(path: Path) -> ModuleType:
     Raises:
         UsageError: If there is no such file (the nearest is offered), or running it raises.
     """
+    if path.is_dir():
+        raise UsageError(f"{str(path)!r} is a folder; give a file in it.")
     if not path.is_file():
         folder = path.parent
         beside = [other.name for other in folder.glob("*.py")] if folder.is_dir() else []

@@ -12,7 +12,7 @@ from leadline.targets.built_in import DESIGNS
 from leadline.targets.options import split
 
 _WORD = r"[A-Za-z_]\w*"
-_FILE = re.compile(rf"(?P<place>.+\.py)(?::(?P<function>{_WORD})(?:[:,](?P<options>.*))?)?", re.DOTALL)
+_FILE = re.compile(rf"(?P<place>.+\.py)(?::(?:(?P<function>{_WORD})(?:[:,](?P<options>.*))?)?)?", re.DOTALL)
 _LIBRARY = re.compile(r"(?P<kind>timm|hf):(?P<place>[^:,=]*)(?:[:,](?P<options>.*))?")
 _DESIGN = re.compile(rf"(?P<place>{_WORD})(?::(?P<options>.*))?")
 _MODULE = re.compile(rf"(?P<place>{_WORD}(?:\.{_WORD})*):(?P<function>{_WORD})(?:[:,](?P<options>.*))?")
@@ -52,7 +52,8 @@ def parse(target: str) -> Spec:
     target = target.strip()
     if found := _FILE.fullmatch(target):
         if not found["function"]:
-            raise UsageError(f"{target} is a file; name the function in it that builds the model, e.g. {target}:build.")
+            file = found["place"]
+            raise UsageError(f"{file} is a file; name the function in it that builds the model, e.g. {file}:build.")
         return _spec("file", found)
     if found := _LIBRARY.fullmatch(target):
         if not found["place"]:
@@ -71,8 +72,10 @@ _EXAMPLES = {"timm": "timm:resnet18", "hf": "hf:gpt2"}
 def no_such_target(target: str) -> str:
     """The sentence that says so, with the nearest design and the forms there are."""
     word = re.split("[:,]", target)[0]
-    guess = nearest(word, DESIGNS)
+    guess = None if "/" in word else nearest(word, DESIGNS)
     hint = f" (did you mean {guess!r}?)" if guess else ""
+    if word and Path(word).exists():
+        hint = f" (a {'folder' if Path(word).is_dir() else 'file'} of that name is there, but no Python file)"
     if Path(f"{word}.py").is_file():
         hint = f" (did you mean '{word}.py:build'?)"
     return f"No such target: {target!r}{hint}; {_FORMS.format(', '.join(DESIGNS))}."

@@ -102,7 +102,9 @@ def _values(default: Any, given: Mapping[str, Any], *, whose: str) -> dict[str, 
 
 
 def _class_for(transformers: Any, config: Any) -> type[nn.Module] | None:
-    for mapping in (getattr(transformers, head) for head in _HEADS):
+    # A decoder by itself, without what it attends to in the encoder, is another model.
+    heads = [head for head in _HEADS if not (config.is_encoder_decoder and head == "MODEL_FOR_CAUSAL_LM_MAPPING")]
+    for mapping in (getattr(transformers, head) for head in heads):
         if type(config) in mapping:
             found = mapping[type(config)]
             return found[0] if isinstance(found, (list, tuple)) else found

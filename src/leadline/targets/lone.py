@@ -77,7 +77,7 @@ def _first_layer(model: nn.Module) -> tuple[str, nn.Module | None]:
 
 def _inferred(model: nn.Module, name: str, first: nn.Module | None, whose: str) -> tuple[int, ...]:
     for shape in _candidates(first):
-        if _runs(model, _zeros(model, shape)):
+        if 0 not in shape and _runs(model, _zeros(model, shape)):
             return shape
     raise UsageError(_unknown(name, first, whose))
 

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import math
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from leadline._core.names import check_choice, nearest
 
 _TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _LISTED = 12
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+_KINDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a word"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +140,10 @@ def as_kind(kind: type, value: Any, *, what: str) -> Any:
             return value if isinstance(value, bool) else _TRUTHS[str(value).lower()]
         if isinstance(value, bool) or (kind is int and isinstance(value, float)):
             raise ValueError
-        return kind(value)
+        made = kind(value)
+        if isinstance(made, float) and not math.isfinite(made):
+            raise ValueError
+        return made
     except (ValueError, KeyError, TypeError):
         raise UsageError(f"{what} must be {_KINDS[kind]}; got {value!r}.") from None
 

@@ -52,7 +52,15 @@ def _present() -> list[str]:
 
 
 def place(value: Any, *, device: torch.device, dtype: torch.dtype | None) -> Any:
-    """A module, or nested tensors, on ``device``; parameters and float tensors in ``dtype`` where one is given."""
+    """A module, or nested tensors, on ``device``; parameters and float tensors in ``dtype`` where one is given.
+
+    Raises:
+        UsageError: If any of it lies on the device ``meta``, which holds no numbers.
+    """
+    held = [*value.parameters(), *value.buffers()] if isinstance(value, nn.Module) else [value]
+    if any(isinstance(tensor, Tensor) and tensor.is_meta for tensor in held):
+        what = "The model" if isinstance(value, nn.Module) else "The batch"
+        raise UsageError(f"{what} lies on the device 'meta', which holds no numbers; build it on another.")
     if isinstance(value, nn.Module):
         return value.to(device=device, dtype=dtype)
     if isinstance(value, Tensor):
