@@ -79,6 +79,7 @@ def test_a_wide_dense_network_grows_at_the_finite_batch_rate(name, n):
     assert batch_norm_gradient_rate(name) < 0.92 * rate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "d"), [(32, 256), (100, 100), (256, 128)])
 def test_dense_relu_networks_of_usual_size_lie_within_ten_per_cent(n, d):
     got = np.mean([_measured("relu", n, d, 40, "haar", seed=s) for s in range(2)])
