@@ -237,7 +237,8 @@ def _haar_chain(n, d, alpha, depth, generator):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("n", "d", "alpha", "decades", "gap"), [(10, 100, 1.0, 23.2, 0.027), (10, 100, 0.1, 0.24, 0.0014)]
+    ("n", "d", "alpha", "decades", "gap"),
+    [(10, 100, 1.0, 23.2, 0.027), (10, 100, 0.1, 0.24, 0.0014), (50, 100, 0.1, -0.01, 0.0066)],
 )
 def test_a_thousand_haar_layers(n, d, alpha, decades, gap, generator):
     draws = [_haar_chain(n, d, alpha, 1000, generator) for _ in range(3)]

@@ -179,6 +179,7 @@ def test_the_residual_budget_is_met_by_the_sum_over_blocks():
 def test_it_says_what_it_was_shaped_for_and_what_it_cannot_lower():
     act = shape(nn.ReLU(), 1000)
     assert "depth=1000, budget=1.0, eta=0.0005711, chi=1.001" in repr(act)
+    assert repr(shape(torch.tanh, 10)).startswith("ShapedActivation(tanh, depth=10")
     assert "not lowered: growth of the identity at finite batch" in repr(act)
     assert act.gradient_growth() == pytest.approx(0.5)
     assert act.gradient_growth(n=100, d=100) == pytest.approx(0.5)
@@ -270,3 +271,29 @@ def test_lengths_survive_a_thousand_layers_without_normalisation_with_the_right_
     wrong.of_x = math.sqrt(1 - act.eta) + act.of_phi * act.split.linear
     _, lengths = _ends(wrong, 1000, 100, 50, generator, normalised=False)
     assert not 0.5 < lengths < 2
+
+
+def _residual_growth(act, depth, n, d, generator):
+    """Growth of the log squared gradient, in units of the stream, over blocks x + V act(BN(W x))."""
+
+    def haar():
+        q, r = torch.linalg.qr(torch.randn(d, d, generator=generator))
+        return q * r.diagonal().sign()
+
+    start = torch.randn(n, d, generator=generator).requires_grad_()
+    x = start
+    for _ in range(depth):
+        x = x + act(F.batch_norm(x @ haar(), None, None, training=True)) @ haar()
+    cotangent = torch.randn(n, d, generator=generator)
+    (grad,) = torch.autograd.grad((x * cotangent).sum(), start)
+    ends = [(g.square().sum() * v.detach().var()).log() for g, v in ((grad, start), (cotangent, x))]
+    return (ends[0] - ends[1]).item()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["relu", "gelu", "tanh"])
+def test_the_residual_budget_is_what_a_pre_norm_network_grows_by(name, generator):
+    shares = [1 / (block + 2) for block in range(50)]
+    act = shape(activation(name), 50, 0.6, branch_shares=shares)
+    grown = sum(_residual_growth(act, 50, 100, 200, generator) for _ in range(4)) / 4
+    assert grown == pytest.approx(0.6, rel=0.17)

@@ -94,9 +94,12 @@ class ShapedActivation(nn.Module):
 
     def extra_repr(self) -> str:
         """What it was shaped for, and what that gave."""
-        normalised = "" if self.normalised else ", normalised=False"
-        lowers = "; not lowered: growth of the identity at finite batch, see gradient_growth" if self.normalised else ""
-        return f"depth={self.depth}, budget={self.budget}{normalised}, eta={self.eta:.4g}, chi={self.chi:.6g}{lowers}"
+        here = f"depth={self.depth}, budget={self.budget}, eta={self.eta:.4g}, chi={self.chi:.6g}"
+        if not isinstance(self.activation, nn.Module):
+            here = f"{self.split.name}, {here}"
+        if not self.normalised:
+            return f"{here}, normalised=False"
+        return f"{here}; not lowered: growth of the identity at finite batch, see gradient_growth"
 
 
 def shape(
@@ -125,8 +128,9 @@ def shape(
       mean square) variance one is a fixed point, $C(0) = 0$ and $C'(1)^L = e^B$. The sign is that with
       $\mathrm{E}\,x^3\varphi_\perp \le 0$, for which lengths return to one.
     * In residual networks give ``branch_shares``, $\lambda_l = \mathrm{Var}(\text{branch})/\mathrm{Var}(\text{stream
-      behind it})$ of every block; $\chi$ then solves $\sum_l \log(1 + \lambda_l(\chi - 1)) = B$. It is within 17 %
-      for n ≤ d/2 and too careful for n ≥ d.
+      behind it})$ of every block; $\chi$ then solves $\sum_l \log(1 + \lambda_l(\chi - 1)) = B$. Measured growth is
+      4 to 12 % above it for branches that end in a linear map, and up to 65 % where they end in the activation, whose
+      outputs do not add up as independent ones do.
 
     Args:
         activation: A module or callable, tensor to tensor of the same shape. It is not changed; parameters are shared.

@@ -19,6 +19,7 @@ class Split:
     $\varphi_\perp$ has mean 0 and variance 1 and is orthogonal to $x$.
 
     Attributes:
+        name: The activation's class or function name.
         mean: $m = \mathrm{E}\,\varphi(x)$.
         linear: $c = \mathrm{E}\,x\varphi(x)$.
         scale: $s \ge 0$; 0 for a straight line.
@@ -26,6 +27,7 @@ class Split:
         cubic: $\mathrm{E}\,x^3\varphi_\perp(x)$; its sign says whether lengths run away.
     """
 
+    name: str
     mean: float
     linear: float
     scale: float
@@ -79,9 +81,10 @@ def split(activation: Elementwise) -> Split:
     if variance + linear**2 <= _STRAIGHT * (1 + mean**2):
         raise UsageError(f"{phi.name} is constant under a standard normal, so it cannot be shaped.")
     if variance <= _STRAIGHT * linear**2:
-        return Split(mean=mean, linear=linear, scale=0.0, slope=1.0, cubic=0.0)
+        return Split(name=phi.name, mean=mean, linear=linear, scale=0.0, slope=1.0, cubic=0.0)
     scale = float(np.sqrt(variance))
     return Split(
+        name=phi.name,
         mean=mean,
         linear=linear,
         scale=scale,
