@@ -92,7 +92,7 @@ def cosines(
 ) -> Float[Tensor, "*batch m n"]:
     """Inner products over lengths; a row of length zero has cosine zero with every other."""
     left, right = torch.where(left == 0, 1.0, left), torch.where(right == 0, 1.0, right)
-    return (gram / left.unsqueeze(-1) / right.unsqueeze(-2)).clamp(-1.0, 1.0)
+    return (gram / left.unsqueeze(-1)).div_(right.unsqueeze(-2)).clamp_(-1.0, 1.0)
 
 
 def ordered_pairs(lengths: Float[Tensor, "*batch n"]) -> Int[Tensor, "*batch"]:
@@ -146,9 +146,10 @@ def pairwise_metrics(
     lengths = squares.sqrt()
     cosine, pairs = cosines(gram, lengths, lengths), ordered_pairs(lengths)
     cosine.diagonal(dim1=-2, dim2=-1).zero_()
+    square = torch.linalg.vector_norm(cosine, dim=(-2, -1)).square()
     return {
         "mean_cosine": cosine.sum((-2, -1)) / pairs,
-        "mean_abs_cosine": cosine.abs().sum((-2, -1)) / pairs,
-        "mean_square_cosine": cosine.square().sum((-2, -1)) / pairs,
+        "mean_abs_cosine": cosine.abs_().sum((-2, -1)) / pairs,
+        "mean_square_cosine": square / pairs,
         "distinction": distinction(centred, squares.sum(-1)),
     }

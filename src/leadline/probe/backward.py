@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -57,7 +57,12 @@ def _looked_at(name: str, take: Take, grad: Tensor) -> Tensor | None:
         take(name, grad.detach().to_dense())
         return None
     take(name, grad.detach())
-    return grad.new_zeros(()).expand(grad.shape)
+    return _nothing(grad.dtype, grad.device).expand(grad.shape)
+
+
+@cache
+def _nothing(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.zeros((), dtype=dtype, device=device)
 
 
 def _accumulated(

@@ -60,14 +60,12 @@ def moments(tensors: Sequence[Tensor], sums: Sequence[Sums]) -> list[Moments]:
     return [_settled(tensor, *own) for tensor, *own in zip(tensors, *numbers, strict=True)]
 
 
-def norm_of(tensor: Tensor) -> Tensor:
-    """Root of the sum of squares of one tensor, as a float64 tensor of no axis; as ``inf`` or ``nan`` as the tensor."""
-    if not tensor.is_cpu:
-        return torch.linalg.vector_norm(tensor, dtype=torch.float64)  # asking whether it is exact would wait
-    norm = _quick_norm(tensor)
-    quick = norm.item()
-    exact = 1e-15 < quick < 1e18 or (quick == 0 and not tensor.any())
-    return norm.double() if exact else norm.new_tensor(moments([tensor], [read(tensor)])[0].norm, dtype=torch.float64)
+def norm_of(tensor: Tensor) -> float:
+    """Root of the sum of squares of one tensor; ``inf`` or ``nan`` where it holds such."""
+    quick = _quick_norm(tensor).item()
+    if 1e-15 < quick < 1e18 or (quick == 0 and not tensor.any()):
+        return quick
+    return moments([tensor], [read(tensor)])[0].norm
 
 
 def root_mean_square(tensor: Tensor) -> Tensor:
@@ -76,13 +74,15 @@ def root_mean_square(tensor: Tensor) -> Tensor:
 
 
 def numbers_of(scalars: Sequence[Tensor]) -> list[float]:
-    """Tensors of no axis as numbers, all at once."""
-    return torch.stack([s.to(scalars[0].device, torch.float64) for s in scalars]).tolist() if scalars else []
+    """Tensors of no axis as numbers; of a device that is waited for, all at once."""
+    if all(s.is_cpu for s in scalars):
+        return [float(s.item()) for s in scalars]
+    return torch.stack([s.to(scalars[0].device, torch.float64) for s in scalars]).tolist()
 
 
-def absolute_sum(tensor: Tensor) -> Tensor:
-    """The sum of magnitudes of one tensor, as a float64 tensor of no axis."""
-    return torch.stack([_wide(part).abs().sum() for part in tensor.flatten().split(_CACHED)]).double().sum()
+def absolute_sum(tensor: Tensor) -> float:
+    """The sum of magnitudes of one tensor."""
+    return sum(numbers_of([_wide(part).abs().sum() for part in tensor.flatten().split(_CACHED)]))
 
 
 def _runs(tensor: Tensor) -> Tensor:

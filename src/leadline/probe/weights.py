@@ -69,8 +69,8 @@ class WeightGradients:
     """
 
     summed: Collection[str]
-    norms: dict[str, Tensor] = field(default_factory=dict)
-    sums: dict[str, Tensor] = field(default_factory=dict)
+    norms: dict[str, float] = field(default_factory=dict)
+    sums: dict[str, float] = field(default_factory=dict)
 
     def take(self, name: str, grad: Tensor) -> None:
         """Read one gradient."""
@@ -87,23 +87,22 @@ def weights(
     contributions: Contributions,
 ) -> Weights:
     """The numbers of ``parameters`` and of their gradients."""
-    own, matrices, images, columns = {}, {}, {}, _Columns()
+    norms, matrices, images, columns = {}, {}, {}, _Columns()
     for name, parameter in parameters.items():
         weight = parameter.detach()
-        own[name] = norm_of(weight)
+        norms[name] = norm_of(weight)
         if weight.ndim >= 2 and weight.is_floating_point():
             matrices[name] = matrix = _as_map(modules.get(name.rpartition(".")[0]), weight)
             images[name] = columns.image(matrix)
-    norms = _numbers(own)
     paths = {name: name.rpartition(".")[0] for name in grads.sums}
-    sizes, totals = _numbers({n: contributions.sizes[path] for n, path in paths.items()}), _numbers(grads.sums)
+    sizes = dict(zip(paths, numbers_of([contributions.sizes[path] for path in paths.values()]), strict=True))
     return Weights(
         norms=norms,
-        grad_norms=_numbers(grads.norms),
+        grad_norms=grads.norms,
         finite={name: 1.0 if math.isfinite(norm) else _finite_share(parameters[name]) for name, norm in norms.items()},
         shapes={name: (matrix.shape[0], matrix.shape[1]) for name, matrix in matrices.items()},
         ranks=_ranks(images),
-        cancellations={name: _ratio(sizes[name], totals[name]) for name in paths},
+        cancellations={name: _ratio(sizes[name], total) for name, total in grads.sums.items()},
         baselines={name: math.sqrt(math.pi * contributions.counts[path] / 2) for name, path in paths.items()},
     )
 
@@ -118,10 +117,6 @@ def untied_maps(
     uses = Counter(id(p) for module in modules.values() for p in module._parameters.values() if p is not None)
     names = [f"{path}.weight" if path else "weight" for path in paths]
     return {name for name in names if name in parameters and uses[id(parameters[name])] == 1}
-
-
-def _numbers(scalars: Mapping[str, Tensor]) -> dict[str, float]:
-    return dict(zip(scalars, numbers_of(list(scalars.values())), strict=True))
 
 
 def _finite_share(parameter: Tensor) -> float:
