@@ -5,14 +5,14 @@ import math
 
 import pytest
 import torch
-from tests.init.models import Conv1D, TiedLanguageModel
+from tests.init.models import Attention, Conv1D, TiedLanguageModel
 from torch import nn
 
 from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
 from leadline.data import digits
 from leadline.init import gaussian, haar, lsuv, orthogonalise
-from leadline.init._passes import _layers
+from leadline.init._passes import layers_of
 from leadline.init.orthogonalise import _rows
 from leadline.metrics import orthogonality_gap
 
@@ -270,7 +270,7 @@ def test_convolutions_lower_the_gap_too(generator):
 def test_the_patches_are_those_that_the_convolution_multiplies(make, generator):
     layer = made(make)
     x = torch.randn(3, 4, *(7,) * len(layer.kernel_size), generator=generator)
-    (entry,) = _layers(layer, None)
+    (entry,) = layers_of(layer, None)
     rows = _rows(entry, x, at_most=10**6)
     weight = layer.weight.detach().flatten(1).unflatten(0, (layer.groups, -1))
     got = (rows @ weight.mT).transpose(0, 1).flatten(1)
@@ -299,3 +299,13 @@ def test_a_batch_with_fewer_rows_than_outputs_keeps_the_drawn_weight(generator):
 def test_a_wrong_call_is_one_sentence(options, message, generator):
     with pytest.raises(UsageError, match=message):
         orthogonalise(perceptron(2), torch.randn(100, 64, generator=generator), generator=generator, **options)
+
+
+def test_fused_projections_get_different_weights(generator):
+    model = made(lambda: Attention("qkv", nn.Linear(20, 60)))
+    model.forward = lambda x: model.qkv(x)
+    x = torch.randn(160, 20, generator=generator) * torch.logspace(0, 1, 20)
+    (step,) = orthogonalise(model, x, generator=generator)
+    assert step.kept == "svd"
+    queries, keys, _ = model.qkv.weight.detach().chunk(3)
+    assert torch.cosine_similarity(queries.flatten(), keys.flatten(), dim=0).abs() < 0.5

@@ -11,4 +11,5 @@ from leadline.init.orthogonal import (
     orthogonal as orthogonal,
 )
 from leadline.init.orthogonalise import Orthogonalised as Orthogonalised, orthogonalise as orthogonalise
+from leadline.init.rank import Ranked as Ranked, maximise_rank as maximise_rank
 from leadline.init.unit_variance import Scaled as Scaled, lsuv as lsuv

@@ -67,13 +67,13 @@ def run_once(
     handles = []
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     try:
-        for layer in _layers(model, where):
+        for layer in layers_of(model, where):
             if before is not None:
                 handles.append(layer.module.register_forward_pre_hook(_once(before, layer)))
             if after is not None:
                 handles.append(layer.module.register_forward_hook(_once(after, layer)))
         with kept_rng():
-            _call(model, inputs)
+            call(model, inputs)
     finally:
         for handle in handles:
             handle.remove()
@@ -81,7 +81,7 @@ def run_once(
             buffer.copy_(buffers[name])
 
 
-def _layers(model: nn.Module, where: Callable[[str, nn.Module], bool] | None) -> list[Layer]:
+def layers_of(model: nn.Module, where: Callable[[str, nn.Module], bool] | None) -> list[Layer]:
     modules = dict(model.named_modules())
     found = []
     for weight in linear_maps(model):
@@ -107,7 +107,7 @@ def _once(act: Callable[[Layer, Tensor], Any], layer: Layer) -> Callable[..., An
     return hook
 
 
-def _call(model: nn.Module, inputs: Any) -> None:
+def call(model: nn.Module, inputs: Any) -> None:
     if isinstance(inputs, Mapping):
         model(**inputs)
     elif isinstance(inputs, tuple):

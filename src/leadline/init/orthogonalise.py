@@ -152,21 +152,23 @@ def _from_singular_vectors(layer: Layer, x: Tensor, *, exponent: float, clamp: f
     """The weight in the shape of ``LinearMap.store``, or ``None`` where there are fewer rows than outputs."""
     entry = layer.weight
     columns = entry.inputs * math.prod(entry.kernel)
-    rows = _rows(layer, x, at_most=_ROWS * max(columns, entry.outputs)).double()  # (maps, rows, columns)
-    if rows.shape[1] < entry.outputs or not rows.isfinite().all():
+    # Fused projections see one input: each takes rows of its own. Groups have inputs of their own.
+    outputs = entry.outputs if entry.kernel else entry.maps * entry.outputs
+    rows = _rows(layer, x, at_most=_ROWS * max(columns, outputs)).double()
+    if rows.shape[1] < outputs or not rows.isfinite().all():
         return None
     a, s, bt = torch.linalg.svd(rows, full_matrices=False)
-    rank = min(entry.outputs, s.shape[-1])
+    rank = min(outputs, s.shape[-1])
     s = torch.maximum(s, clamp * s[:, :1])[:, None, :rank]
-    weight = (a[:, : entry.outputs, :rank] * s**-exponent) @ bt[:, :rank]
+    weight = (a[:, :outputs, :rank] * s**-exponent) @ bt[:, :rank]
     return weight.reshape(entry.maps, entry.outputs, entry.inputs, *entry.kernel)
 
 
-def _rows(layer: Layer, x: Tensor, *, at_most: int) -> Float[Tensor, "maps rows columns"]:
-    """What the weight is multiplied with, evenly thinned out to ``at_most`` rows; fused projections see the same."""
+def _rows(layer: Layer, x: Tensor, *, at_most: int) -> Float[Tensor, "groups rows columns"]:
+    """What the weight of each group is multiplied with, evenly thinned out to ``at_most`` rows."""
     if not isinstance(layer.module, _ConvNd):
         rows = x.flatten(0, -2)
-        return rows[_even(len(rows), at_most)].expand(layer.weight.maps, -1, -1)
+        return rows[None, _even(len(rows), at_most)]
     windows = _windows(layer.module, x)
     positions = windows.shape[2 : 2 + len(layer.module.kernel_size)]
     chosen = _even(len(x) * math.prod(positions), at_most)
