@@ -64,7 +64,9 @@ def test_json_of_a_network_with_nan_is_strict(tmp_path: Path, capsys: pytest.Cap
 
 def test_the_report_is_written_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     main(["check", f"{MODELS}:healthy", "--html", str(tmp_path / "report.html")])
-    assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
+    page = (tmp_path / "report.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert "models.py:healthy on its own batch, seed 0." in page
     assert "report.html" in capsys.readouterr().out
 
 

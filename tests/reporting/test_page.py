@@ -144,6 +144,14 @@ def test_a_network_without_findings_says_so():
     assert "No rule found anything" in Reading(page(replace(explained(), findings=()))).text
 
 
+def test_a_depth_limit_that_could_not_be_told_has_neither_scale_nor_interval():
+    limit = DepthLimit(estimate=math.nan, low=math.nan, high=math.nan, mechanism="too few repeated layers to tell")
+    text = Reading(page(replace(explained(), depth_limit=limit))).text
+    assert "too few repeated layers to tell" in text
+    assert "logarithmic" not in text
+    assert "logarithmic" in Reading(page(explained())).text
+
+
 def test_the_row_of_a_flagged_layer_leads_to_its_first_finding():
     attributes = Reading(page(explained())).attributes
     assert ("a", "href", "#finding-1") in attributes and ("article", "id", "finding-1") in attributes

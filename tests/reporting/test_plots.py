@@ -131,3 +131,22 @@ def test_the_hover_names_every_layer_and_keeps_the_end_of_a_long_name():
 def test_every_drawn_metric_exists_and_is_explained():
     drawn = {metric for panel in PANELS for metric in panel.metrics}
     assert drawn <= set(MEANINGS) <= set(METRICS)
+
+
+def test_between_powers_of_ten_the_labels_are_whole_numbers_as_a_reader_writes_them():
+    profile = Profile(layers=tuple(layer(i, rms=rms) for i, rms in enumerate((0.4, 1.0, 3.0))))
+    axis = figures(profile)["forward"]["layout"]["yaxis"]
+    assert axis["tickvals"] == pytest.approx([0.5, 1.0, 2.0, 5.0])
+    assert axis["ticktext"] == ["0.500", "1.00", "2.00", "5.00"]
+
+
+def test_every_logarithmic_axis_has_a_label():
+    for rms in (0.011, 0.3, 1.0, 7e5):
+        axis = figures(Profile(layers=(layer(0, rms=rms),)))["forward"]["layout"]["yaxis"]
+        assert axis["tickvals"]
+
+
+@pytest.mark.parametrize(("layers", "step"), [(2, 1), (6, 1), (7, None)])
+def test_there_is_nothing_between_two_layers_to_label(layers, step):
+    axis = figures(vanishing(layers))["forward"]["layout"]["xaxis"]
+    assert axis.get("dtick") == step

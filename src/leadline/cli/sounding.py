@@ -1,7 +1,7 @@
 """What one check came to, as data and as a page for the terminal. Loads torch; the command imports it when it runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,12 @@ class Sounding:
 
 
 def measured(target: Target, *, draws: int, seed: int, **how: Any) -> Profile:
-    """The profile of the one model, or of as many draws of its weights as are asked for."""
+    """The profile of the one model, or of as many draws of its weights as are asked for; its notes name the target."""
     seeds = iter(range(seed, seed + draws))
     model = target.model if draws == 1 else lambda: target.build(next(seeds))
     with model_told():
-        return profile(model, target.inputs, target.targets, loss=target.loss, draws=draws, seed=seed, **how)
+        found = profile(model, target.inputs, target.targets, loss=target.loss, draws=draws, seed=seed, **how)
+    return replace(found, notes=(f"Checked: {target.description}.", *found.notes))
 
 
 def compared(

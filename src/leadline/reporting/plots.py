@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from leadline._core.diagnosis import Finding, Prediction
 from leadline._core.profile import LayerProfile, Profile
-from leadline.reporting import traces
+from leadline.reporting import traces, words
 
 Figure = dict[str, Any]
 # Readable on white and on the dark page alike (contrast 3.4 to 5.2), and apart for the colour-blind.
@@ -179,8 +179,7 @@ def _layout(
     low, high = limits
     vertical: Mapping[str, Any] = {}
     if panel.axis == "log":
-        step = next(step for step in DECADES if 6 * step >= high - low) if high - low > 2 else "D2"
-        vertical = {"type": "log", "exponentformat": "power", "dtick": step, "tickfont": {"size": 11}}
+        vertical = {"type": "log", "tickfont": {"size": 11}, **_ticks(low, high)}
     return {
         "height": 300,
         "margin": {"l": 56, "r": 18, "t": 8, "b": 44},
@@ -193,6 +192,7 @@ def _layout(
             "title": {"text": "layer, in order of execution", "standoff": 8},
             "zeroline": False,
             "hoverformat": "d",
+            **({"dtick": 1} if deepest < 6 else {}),
             "range": [-0.02 * deepest - 0.3, 1.02 * deepest + 0.3],
         },
         "yaxis": {**vertical, "range": list(limits), "fixedrange": True, "zeroline": False},
@@ -210,3 +210,17 @@ def _layout(
             for finding, layer in marked
         ],
     }
+
+
+def _ticks(low: float, high: float) -> Figure:
+    """Where a logarithmic axis from ``low`` to ``high`` decades is labelled: at powers of ten, or between them too.
+
+    >>> _ticks(-0.5, 0.4)["ticktext"]
+    ['0.500', '0.700', '1.00', '1.50', '2.00']
+    """
+    if high - low > 2:
+        return {"exponentformat": "power", "dtick": next(step for step in DECADES if 6 * step >= high - low)}
+    leading = (1, 2, 5) if high - low > 1 else (1, 1.5, 2, 3, 5, 7)
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    values = [v for k in decades for v in (digit * 10.0**k for digit in leading) if low <= math.log10(v) <= high]
+    return {"tickvals": values, "ticktext": [words.number(value) for value in values]}
