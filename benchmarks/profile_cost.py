@@ -37,8 +37,7 @@ class Layer(nn.Sequential):
 
 
 def mlp50(*, blocks: bool) -> Workload:
-    widths = [784] + [256] * 50
-    layers = [Layer(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+    layers = [Layer(784 if i == 0 else 256, 256) for i in range(50)]
     body = layers if blocks else [module for layer in layers for module in layer]
     return nn.Sequential(*body, nn.Linear(256, 10)), torch.randn(128, 784), torch.randint(0, 10, (128,))
 
@@ -111,10 +110,7 @@ WORKLOADS: dict[str, Callable[[], Workload]] = {
 
 def step(model: nn.Module, inputs: Any, targets: Tensor | None, optimiser: torch.optim.Optimizer) -> None:
     optimiser.zero_grad()
-    if isinstance(inputs, dict):
-        loss = model(**inputs).loss
-    else:
-        loss = F.cross_entropy(model(inputs), targets)
+    loss = model(**inputs).loss if isinstance(inputs, dict) else F.cross_entropy(model(inputs), targets)
     loss.backward()
     optimiser.step()
 
@@ -163,8 +159,9 @@ def main() -> None:
     print(f"{'':22}{'step ms':>9}{'profile':>9}{'naive':>8}   (profile and naive in steps)")
     for name in args.names or WORKLOADS:
         ms = measured(name, args.rounds)
-        results[name] = {"step_ms": ms["step"], "profile": ms["profile"] / ms["step"], "naive": ms["naive"] / ms["step"]}
-        print(f"{name:22}{ms['step']:9.1f}{ms['profile'] / ms['step']:9.2f}{ms['naive'] / ms['step']:8.2f}", flush=True)
+        profile, naive = (ms[what] / ms["step"] for what in ("profile", "naive"))
+        results[name] = {"step_ms": ms["step"], "profile": profile, "naive": naive}
+        print(f"{name:22}{ms['step']:9.1f}{profile:9.2f}{naive:8.2f}", flush=True)
     if args.json:
         machine = {"torch": str(torch.__version__), "python": platform.python_version(), "machine": platform.machine()}
         args.json.write_text(json.dumps({"environment": machine, "results": results}, indent=1) + "\n")
