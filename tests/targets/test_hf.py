@@ -46,6 +46,11 @@ def test_a_type_with_several_classes_gives_the_classifier():
     assert type(made.model).__name__ == "DeiTForImageClassification"
 
 
+def test_a_model_without_a_limit_gets_sequences_of_the_usual_length():
+    made = load("hf:xlnet,n_layer=1,d_model=16,n_head=2,d_inner=16,vocab_size=50", batch=2)
+    assert made.inputs["input_ids"].shape == (2, 64)
+
+
 def test_sequences_are_no_longer_than_the_model_allows():
     assert load(GPT2, batch=1).inputs["input_ids"].shape == (1, 16)
 

@@ -149,6 +149,7 @@ def _tokens(model: Any, wanted: Wanted, whose: str) -> tuple[Batch, str]:
     check_choice(f"data for {whose}", wanted.data or "tokens", ("tokens",))
     config = model.config.get_text_config()
     longest = getattr(config, "max_position_embeddings", None) or _LENGTH
+    longest = longest if longest > 0 else _LENGTH  # -1 says that there is no limit.
     length = sequence_length(wanted, min(_LENGTH, longest), whose=whose)
     size = wanted.batch or _SEQUENCES
     ids = token_ids(size, length, config.vocab_size, seed=wanted.seed)
