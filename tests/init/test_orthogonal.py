@@ -8,7 +8,7 @@ from torch import nn
 
 from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
-from leadline.init import delta_orthogonal, isometry_obstacle, operator_singular_values, orthogonal
+from leadline.init import delta_orthogonal, isometry_obstacle, operator_range, operator_singular_values, orthogonal
 
 CASES = {
     "square": lambda: nn.Conv2d(8, 8, 3),
@@ -179,3 +179,30 @@ def test_dilation_that_shares_a_factor_with_the_stride_skips_pixels():
 def test_a_wrong_call_is_one_sentence(call, message):
     with pytest.raises(UsageError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Conv2d(3, 4, 3, padding=1),
+        lambda: nn.Conv2d(4, 2, 3, stride=2, padding=1),
+        lambda: nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"),
+        lambda: nn.ConvTranspose2d(3, 2, 4, stride=2, padding=1),
+    ],
+)
+def test_the_range_is_that_of_all_singular_values(make, generator):
+    layer = made(make)
+    sigma = operator_singular_values(layer, 6)
+    low, high = operator_range(layer, 6, steps=200, generator=generator)
+    assert high == pytest.approx(sigma[0].item(), rel=1e-8)
+    assert low == pytest.approx(sigma[-1].item(), rel=1e-4)
+
+
+def test_the_range_of_a_large_padded_convolution(generator):
+    layer = made(lambda: nn.Conv2d(64, 64, 3, padding=1))
+    assert operator_range(delta_orthogonal(layer, generator=generator), 32, generator=generator) == pytest.approx(
+        (1, 1)
+    )
+    low, high = operator_range(orthogonal(layer, generator=generator), 32, generator=generator)
+    assert low < 0.9  # at the border
+    assert high < 1 + 1e-5
