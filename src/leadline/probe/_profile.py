@@ -60,9 +60,10 @@ def profile(
             has no parameters or its output no gradient, or an argument has a wrong value.
 
     Example:
-        >>> import torch
+        >>> import leadline, torch
+        >>> from torch import nn
         >>> net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
-        >>> found = profile(net, torch.randn(16, 8, generator=torch.Generator().manual_seed(0)))
+        >>> found = leadline.profile(net, torch.randn(16, 8, generator=torch.Generator().manual_seed(0)))
         >>> [(layer.name, layer.shape, layer.parts) for layer in found.layers]
         [('0', (16, 8), ('Linear', 'ReLU')), ('2', (16, 3), ('Linear',))]
     """
