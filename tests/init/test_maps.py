@@ -4,6 +4,7 @@ import pytest
 import torch
 from tests.init.models import Attention, Conv1D, TiedLanguageModel
 from torch import nn
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
@@ -56,6 +57,16 @@ def test_projections_fused_by_head_are_taken_apart_by_head(generator):
     model = haar(made(lambda: Attention("query_key_value", nn.Linear(6, 18), num_heads=2)), generator=generator)
     queries, keys, values = model.query_key_value.weight.unflatten(0, (2, 3, 3)).unbind(1)
     assert all(is_orthogonal(part.flatten(0, 1)) for part in (queries, keys, values))
+
+
+def test_heads_that_only_the_config_knows_are_found(generator):
+    config = GPTNeoXConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, vocab_size=5,
+        bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    model = haar(made(lambda: GPTNeoXForCausalLM(config)), generator=generator)
+    weight = model.gpt_neox.layers[0].attention.query_key_value.weight
+    assert all(is_orthogonal(part.flatten(0, 1)) for part in weight.unflatten(0, (2, 3, 4)).unbind(1))
 
 
 def test_a_linear_layer_of_the_same_shape_under_another_name_is_one_matrix(generator):

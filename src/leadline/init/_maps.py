@@ -188,10 +188,16 @@ def _projection(outputs: int, inputs: int, name: str, parent: nn.Module | None) 
         return fields
     if name in _FUSED:
         return fields | {"maps": 3, "outputs": inputs}
-    heads = next((getattr(parent, key) for key in _HEADS if isinstance(getattr(parent, key, None), int)), None)
+    heads = _heads_of(parent)
     if name in _FUSED_BY_HEAD and heads is not None:
         return fields | {"maps": 3, "outputs": inputs, "layout": "heads", "heads": heads}
     return fields
+
+
+def _heads_of(attention: nn.Module | None) -> int | None:
+    """How many heads an attention module says that it has, itself or in its config."""
+    said = (getattr(place, key, None) for place in (attention, getattr(attention, "config", None)) for key in _HEADS)
+    return next((count for count in said if isinstance(count, int)), None)
 
 
 def convolution(module: _ConvNd) -> dict[str, Any]:
