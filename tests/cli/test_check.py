@@ -129,6 +129,7 @@ WRONG = {
     "unknown option": (["mlp", "--bacth", "3"], "--batch"),
     "no target": ([], "TARGET"),
     "folder that does not exist": (["mlp", "--html", "nowhere/report.html"], "nowhere"),
+    "one path for data and report": (["mlp", "--json", "out", "--html", "out"], "both"),
     "path that is a folder": (["mlp", "--json", "."], "folder"),
 }
 

@@ -46,6 +46,8 @@ def check(
         "widths": options.numbers(widths, option="--widths", example="64,128,256"),
         "depths": options.numbers(depths, option="--depths", example="4,8,16"),
     }
+    if json and json == html:
+        raise UsageError(f"--json and --html cannot both be written to {json}.")
     for path in (json, html):
         if path and path != _STDOUT:
             check_destination(path)

@@ -48,6 +48,7 @@ def token_ids(size: int, length: int, vocabulary: int, *, seed: int) -> Batch:
         UsageError: If a size is below 1.
 
     Example:
+        >>> import torch
         >>> batch = token_ids(2, 5, 100, seed=0)
         >>> torch.equal(batch.inputs[:, 1:], batch.targets[:, :-1])
         True

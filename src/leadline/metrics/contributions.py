@@ -52,6 +52,7 @@ def cancellation(
         leaves the ratio as it is.
 
     Example:
+        >>> import torch
         >>> x = torch.tensor([[1.0], [1.0], [1.0]])
         >>> cancellation(x, torch.tensor([[1.0], [1.0], [-1.0]]))
         tensor(3.)
@@ -81,6 +82,7 @@ def contribution_size(inputs: Tensor, output_grads: Tensor, *, layer: nn.Module 
         UsageError: If the shapes do not fit each other or the layer, or the layer is of another kind.
 
     Example:
+        >>> import torch
         >>> contribution_size(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0]]))
         tensor(9., dtype=torch.float64)
     """

@@ -46,6 +46,8 @@ def relative_loss(
         bjorck2018, figure of the loss along the step.
 
     Example:
+        >>> import torch
+        >>> from torch import nn
         >>> net = nn.Linear(1, 1, bias=False)
         >>> _ = nn.init.ones_(net.weight)
         >>> relative_loss(net, torch.ones(1, 1), torch.zeros(1, 1), steps=[0.0, 0.25, 1.0]).detach()

@@ -40,6 +40,8 @@ def jacobian_singular_values(
         UsageError: If ``inputs`` is no float tensor.
 
     Example:
+        >>> import torch
+        >>> from torch import nn
         >>> net = nn.Linear(2, 2, bias=False)
         >>> with torch.no_grad():
         ...     _ = net.weight.copy_(torch.tensor([[3.0, 0.0], [0.0, 1.0]]))

@@ -37,6 +37,8 @@ def weight_spectra(model: nn.Module) -> dict[str, WeightSpectrum]:
         UsageError: If no parameter has two axes.
 
     Example:
+        >>> import torch
+        >>> from torch import nn
         >>> net = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
         >>> with torch.no_grad():
         ...     _ = net[0].weight.copy_(torch.tensor([[2.0, 0.0], [0.0, 1.0]]))
