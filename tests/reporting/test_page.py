@@ -141,7 +141,13 @@ def test_a_profile_alone_states_its_measured_rates():
 
 
 def test_a_network_without_findings_says_so():
-    assert "No rule found anything" in Reading(page(replace(explained(), findings=()))).text
+    assert "No rule found anything" in Reading(page(replace(explained(), findings=(), trainable=0.9))).text
+
+
+def test_a_network_that_will_not_train_is_not_spoken_for_by_a_lack_of_findings():
+    text = Reading(page(replace(explained(), findings=(), trainable=0.1))).text
+    assert "No rule says why this network would not train." in text
+    assert "No rule found anything" not in text
 
 
 def test_a_depth_limit_that_could_not_be_told_has_neither_scale_nor_interval():
