@@ -9,13 +9,13 @@ from types import ModuleType
 
 import pytest
 
-from leadline import data, metrics, nn, targets, theory
+from leadline import data, init, metrics, nn, targets, theory
 from leadline._core.diagnosis import CODES
 from leadline.doctor.catalogue import catalogue
 from leadline.targets import designs
 
 DOCS = Path(__file__).parents[2] / "docs"
-PACKAGES = {"metrics": metrics, "theory": theory, "targets": targets, "nn": nn, "data": data}
+PACKAGES = {"metrics": metrics, "theory": theory, "targets": targets, "nn": nn, "init": init, "data": data}
 # Tables of names and types of words, which the pages have as tables.
 TABLES = {"ACTIVATIONS", "TORCH_NAMES", "ActivationName", "InitName"}
 
