@@ -46,7 +46,7 @@ def profile(
             ``layers(name, module)``. ``leadline.probe.select`` says what a repeated unit is.
         effort: ``"standard"`` is one forward and one backward pass and at most one more forward; ``"full"`` adds, for
             a single instance, passes over random halves of the batch, so that intervals are over batches too.
-        rows: Rows at most that spectra are taken of, evenly spaced; by default 64, and 32 of more than 80 layers.
+        rows: Rows at most that spectra are taken of, evenly spaced; by default 64, and 32 of more than 40 layers.
             ``leadline.probe.rows`` says how a tensor becomes rows.
         draws: Instances that are asked of a factory, and passes of full effort.
         seed: Seed of the weights of a factory, of the random direction and of the halves.

@@ -32,7 +32,7 @@ def outputs_again(modules: Mapping[str, nn.Module], batch: Batch, names: Collect
             first_nonfinite.append(call.name)
 
     paths = {name.partition("#")[0] for name in names}
-    with undisturbed(modules[""]), watched(modules, paths, copying=True) as tape:
+    with undisturbed(modules[""]), watched(modules, copied=paths) as tape:
         tape.listeners = (ended,)
         fed, _ = differentiable(batch)
         modules[""](*fed.args, **fed.kwargs)

@@ -44,11 +44,15 @@ def failures_named() -> Iterator[None]:
 def _passing(
     loss: Tensor, parameters: Mapping[str, Tensor], inputs: Sequence[Tensor], take: Take
 ) -> list[Tensor | None]:
-    """By ``torch.autograd.grad``, to which each parameter's hook hands on a zero: the gradient itself is free again."""
+    """By ``torch.autograd.grad``, to which a hook on each matrix hands on a zero: the gradient itself is free again."""
+    passed = {name for name, parameter in parameters.items() if parameter.ndim >= 2}
     with ExitStack() as hooks:
-        for name, parameter in parameters.items():
-            hooks.callback(parameter.register_hook(partial(_looked_at, name, take)).remove)
+        for name in passed:
+            hooks.callback(parameters[name].register_hook(partial(_looked_at, name, take)).remove)
         found = torch.autograd.grad(loss, [*parameters.values(), *inputs], allow_unused=True)
+    for name, grad in zip(parameters, found, strict=False):
+        if grad is not None and name not in passed:
+            take(name, grad)
     return list(found[len(parameters) :])
 
 

@@ -8,7 +8,6 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from leadline.metrics.contributions import contribution_size
 from leadline.probe.capture import Call, Tape
 from leadline.probe.inputs import first_float
-from leadline.probe.modules import kind
 
 
 @dataclass(kw_only=True)
@@ -16,31 +15,34 @@ class Contributions:
     """Sizes of the contributions that weight gradients are the sums of.
 
     Attributes:
+        given: What each call of a linear map that learns was given, until the gradient of its output arrives: autograd
+            keeps the same tensor as long.
         sizes: Path of a module -> sum of absolute contributions to its weight's gradient, over all its calls.
         counts: Path of a module -> contributions to each entry: samples times positions.
     """
 
+    given: dict[Call, Tensor] = field(default_factory=dict)
     sizes: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
     def ended(self, tape: Tape, call: Call, output: Tensor) -> None:
-        """A call has ended; where a linear map learns, the gradient of its output is awaited."""
-        given = first_float(call.arguments) if _learns(call.module) and output.requires_grad and call.stored else None
-        if given is None:
-            return
-        held = [given.detach()]  # emptied during the backward pass, where autograd lets go of the same tensor
+        """A call has ended; where a linear map learns, what it was given is kept."""
+        if output.requires_grad and call.stored and _learns(call.module):
+            given = first_float(call.arguments)
+            if given is not None:
+                self.given[call] = given.detach()
+                self.counts[call.path] = self.counts.get(call.path, 0) + _count(call.module, given, output)
 
-        def then(grad: Tensor) -> None:
-            size = contribution_size(held.pop(), grad.detach(), layer=call.module)
+    def arrived(self, call: Call, grad: Tensor) -> None:
+        """The gradient of a call's output has arrived."""
+        if call in self.given:
+            size = contribution_size(self.given.pop(call), grad, layer=call.module)
             self.sizes[call.path] = self.sizes[call.path] + size if call.path in self.sizes else size
-
-        tape.await_grad(output, then)
-        self.counts[call.path] = self.counts.get(call.path, 0) + _count(call.module, given, output)
 
 
 def is_map(module: nn.Module) -> bool:
     """Whether ``module`` is one linear map of its input: linear, Transformers' ``Conv1D``, or a convolution."""
-    return isinstance(module, (nn.Linear, _ConvNd)) or kind(module) == "Conv1D"
+    return isinstance(module, (nn.Linear, _ConvNd)) or type(module).__name__ == "Conv1D"
 
 
 def _learns(module: nn.Module) -> bool:

@@ -1,8 +1,9 @@
 """One watched pass: hooks note every call of every module, and are all removed at its end."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,21 +19,23 @@ nodes_made: Callable[[], int] = torch._C._autograd._get_sequence_nr  # pyright: 
 _saving_hooks: Callable[[bool], Any] = torch._C._autograd._top_saved_tensors_default_hooks  # pyright: ignore[reportAttributeAccessIssue]
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True, slots=True)
 class Call:
     """One call of one module.
 
     Attributes:
         path: Dotted name of the module.
         name: The same; ``path#2`` for its second call.
-        module: The module.
-        first: How many calls had ended when it started.
+        module: The module; ``None`` for a tensor that no module returned.
         arguments: Positional and keyword arguments, while it runs.
         start: Number of autograd nodes made before it.
         stop: Number of autograd nodes made when it ended.
+        first: How many calls had ended when it started.
         innermost: Whether no other module ran inside it.
         source: Node that made its first float argument.
         node: Node that made its first float output.
+        place: Which of that node's outputs it is.
+        leaf: The output itself where it is one that nothing made, as a parameter that is returned.
         shape: Shape of that output; empty where there is none.
         dtype: Its dtype.
         output: That output, or a copy of it; only as long as it is needed.
@@ -42,15 +45,17 @@ class Call:
     """
 
     path: str
-    module: nn.Module = field(default_factory=nn.Identity)
+    module: Any = None
     start: int = 0
     first: int = 0
-    arguments: Any = None
-    source: Node | None = None
     name: str = ""
+    arguments: Any = None
     stop: int = 0
     innermost: bool = True
+    source: Node | None = None
     node: Node | None = None
+    place: int = 0
+    leaf: Tensor | None = None
     shape: tuple[int, ...] = ()
     dtype: torch.dtype = torch.float32
     output: Tensor | None = None
@@ -61,11 +66,18 @@ class Call:
     @staticmethod
     def of(name: str, tensor: Tensor | None) -> "Call":
         """The record of a tensor that no module returned; of integers only the shape."""
-        if tensor is None:
-            return Call(path=name, name=name)
-        call = Call(path=name, name=name, shape=tuple(tensor.shape), dtype=tensor.dtype, version=tensor._version)
-        call.output = tensor.detach() if tensor.is_floating_point() else None
+        call = Call(path=name, name=name)
+        if tensor is not None:
+            call.take(tensor.detach() if tensor.is_floating_point() else None, like=tensor)
         return call
+
+    def take(self, output: Tensor | None, *, like: Tensor) -> None:
+        """Note the tensor ``like`` as the output, and ``output`` as its values."""
+        self.node, self.shape, self.dtype = like.grad_fn, tuple(like.shape), like.dtype
+        self.place = like.output_nr
+        self.leaf = like if like.requires_grad and like.grad_fn is None else None
+        self.output = output
+        self.version = 0 if output is None else output._version
 
     @property
     def intact(self) -> bool:
@@ -78,55 +90,60 @@ class Tape:
     """What the hooks of one pass note.
 
     Attributes:
-        copying: Whether outputs are copied at once, because something may write on them later.
+        copied: Paths of the modules whose outputs are copied at once, because something may write on them later.
+        listeners: Called with each call as it ends and with its output.
         calls: In the order in which they ended.
         running: The calls under way, innermost last; after an exception, where it happened.
-        replays: Path -> calls whose outputs get their gradients when a re-entrant checkpoint runs them again.
         entries: Leaves put where integers became numbers without a gradient, so that gradients flow behind them.
-        listeners: Called with each call as it ends and with its output.
-        arrived: Called with each call whose output is kept, and the gradient of it, once that is complete.
+        recording: Whether calls are noted.
+        replayed: Told of modules that run while nothing is recorded: checkpoints do so during the backward pass.
     """
 
-    copying: bool = False
+    copied: AbstractSet[str] = frozenset()
     listeners: Sequence[Callable[["Tape", Call, Tensor], None]] = ()
-    arrived: Callable[[Call, Tensor], None] = lambda call, grad: None
     calls: list[Call] = field(default_factory=list)
     running: list[Call] = field(default_factory=list)
     entries: list[Tensor] = field(default_factory=list)
     recording: bool = True
-    replays: dict[str, list[Call]] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-    carrier: Call | None = None
-    handles: list[Any] = field(default_factory=list)
+    replayed: Callable[[str, Tensor], None] | None = None
+    _counts: dict[str, int] = field(default_factory=dict)
+    _carrier: Call | None = None
+    _handles: list[Any] = field(default_factory=list)
 
     def start(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """A module starts; calls repeated during the backward pass by a checkpoint are not noted."""
+        """A module starts."""
         if self.recording:
             call = Call(path=path, module=module, start=nodes_made(), first=len(self.calls))
             call.arguments = (*args, kwargs) if kwargs else args
             self.running.append(call)
 
-    def end(self, path: str, module: nn.Module, output: Any, *, keep: bool, holds: bool) -> Any:
+    def end(self, path: str, holds: bool, module: nn.Module, output: Any) -> Tensor | None:
         """A module is done. Returns what takes the place of its output, or ``None``."""
+        tensor = first_float(output)
         if not self.recording:
-            self._replayed(path, output)
+            if self.replayed is not None and tensor is not None:
+                self.replayed(path, tensor)
             return None
         # A call that an exception ended, one that the model caught, is still there.
         while (call := self.running.pop()).module is not module:
             pass
-        tensor, replaced = first_float(output), None
+        replaced = None
         if tensor is not None:
-            if not tensor.requires_grad and tensor is output and self._enters(call):
+            if not tensor.requires_grad and tensor is output and _enters(call):
                 self.entries.append(tensor.detach().requires_grad_())
                 tensor = replaced = self.entries[-1].clone()
-            self._note(call, tensor, keep=keep)
+            values = tensor.detach()
+            call.take(values.clone() if path in self.copied else values, like=tensor)
+            source = first_float(call.arguments)
+            call.source = None if source is None else source.grad_fn
+            call.stored = _saving_hooks(False) is None
         call.stop = nodes_made()
-        self.counts[call.path] = count = self.counts.get(call.path, 0) + 1
-        call.name = call.path if count == 1 else f"{call.path}#{count}"
+        self._counts[path] = count = self._counts.get(path, 0) + 1
+        call.name = path if count == 1 else f"{path}#{count}"
         call.innermost = call.first == len(self.calls)
         if holds and call.innermost:
-            self.carrier = call
-        call.carrier = self.carrier
+            self._carrier = call
+        call.carrier = self._carrier
         self.calls.append(call)
         if tensor is not None:
             for listener in self.listeners:
@@ -134,63 +151,63 @@ class Tape:
         call.arguments = None
         return replaced
 
-    def _replayed(self, path: str, output: Any) -> None:
-        """A re-entrant checkpoint has run a module again, now with gradients; the last of its calls comes first."""
-        tensor = first_float(output) if self.replays.get(path) else None
-        if tensor is not None and tensor.requires_grad:
-            call = self.replays[path].pop()
-            self.await_grad(tensor, lambda grad: self.arrived(call, grad))
+    def await_grads(self, calls: Iterable[Call], then: Callable[[Call, Tensor], None]) -> None:
+        """``then`` is called with each of ``calls`` and the gradient of its output, once that is complete.
 
-    def _note(self, call: Call, tensor: Tensor, *, keep: bool) -> None:
-        source = first_float(call.arguments)
-        call.source = None if source is None else source.grad_fn
-        call.node, call.shape, call.dtype = tensor.grad_fn, tuple(tensor.shape), tensor.dtype
-        call.stored = _saving_hooks(False) is None
-        call.output = tensor.detach().clone() if keep and self.copying else tensor.detach()
-        call.version = call.output._version
-        if keep and tensor.requires_grad:
-            self.await_grad(tensor, lambda grad: self.arrived(call, grad))
-
-    def watch(self, name: str, tensor: Tensor | None) -> Call:
-        """A record of a tensor that no module returned, whose gradient is awaited."""
-        call = Call.of(name, tensor)
-        if tensor is not None and tensor.requires_grad:
-            self.await_grad(tensor, lambda grad: self.arrived(call, grad))
-        return call
+        Asked of the node that made the output, not of the tensor: what writes on the tensor later changes only that.
+        """
+        for call in calls:
+            if call.node is not None:
+                self._handles.append(call.node.register_prehook(partial(_arrived, call, then)))
+            elif call.leaf is not None:
+                self.await_grad(call.leaf, partial(_looked_at, call, then))
 
     def await_grad(self, tensor: Tensor, then: Callable[[Tensor], None]) -> None:
         """``then`` is called with the gradient of ``tensor`` once it is complete."""
-        self.handles.append(tensor.register_hook(then))
+        if tensor.requires_grad:
+            self._handles.append(tensor.register_hook(then))
 
-    @staticmethod
-    def _enters(call: Call) -> bool:
-        """Whether integers alone came in, to a leaf, while gradients are recorded: a frozen embedding."""
-        given = list(tensors(call.arguments))
-        integers = bool(given) and not any(t.is_floating_point() for t in given)
-        return integers and torch.is_grad_enabled() and is_leaf(call.module)
+    def release(self) -> None:
+        """Remove every hook on tensors and nodes."""
+        for handle in self._handles:
+            handle.remove()
+
+
+def _arrived(call: Call, then: Callable[[Call, Tensor], None], grads: tuple[Tensor | None, ...]) -> None:
+    grad = grads[call.place]
+    if grad is not None:
+        then(call, grad.detach())
+
+
+def _looked_at(call: Call, then: Callable[[Call, Tensor], None], grad: Tensor) -> None:
+    then(call, grad.detach())
+
+
+def _enters(call: Call) -> bool:
+    """Whether integers alone came in, to a leaf, while gradients are recorded: a frozen embedding."""
+    given = list(tensors(call.arguments))
+    integers = bool(given) and not any(t.is_floating_point() for t in given)
+    return integers and torch.is_grad_enabled() and is_leaf(call.module)
 
 
 @contextmanager
-def watched(modules: Mapping[str, nn.Module], keep: AbstractSet[str], *, copying: bool = False) -> Iterator[Tape]:
-    """Hooks on ``modules``; gradients are awaited for the outputs of those in ``keep``. No hook survives the block."""
-    tape = Tape(copying=copying)
+def watched(modules: Mapping[str, nn.Module], *, copied: AbstractSet[str] = frozenset()) -> Iterator[Tape]:
+    """Hooks on ``modules``; outputs of those in ``copied`` are copied at once. No hook survives the block."""
+    tape = Tape(copied=copied)
     with ExitStack() as hooks:
+        hooks.callback(tape.release)
         for path, module in modules.items():
-            before, after = _hooks(tape, path, keep=path in keep, holds=holds_parameters(module))
+            before, after = _hooks(tape, path, holds_parameters(module))
             hooks.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
             hooks.callback(module.register_forward_hook(after).remove)
-        try:
-            yield tape
-        finally:
-            for handle in tape.handles:
-                handle.remove()
+        yield tape
 
 
-def _hooks(tape: Tape, path: str, *, keep: bool, holds: bool) -> tuple[Any, Any]:
+def _hooks(tape: Tape, path: str, holds: bool) -> tuple[Any, Any]:
     def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         tape.start(path, module, args, kwargs)
 
-    def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        return tape.end(path, module, output, keep=keep, holds=holds)
+    def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> Tensor | None:
+        return tape.end(path, holds, module, output)
 
     return before, after

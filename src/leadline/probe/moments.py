@@ -68,11 +68,6 @@ def norm_of(tensor: Tensor) -> float:
     return moments([tensor], [read(tensor)])[0].norm
 
 
-def root_mean_square(tensor: Tensor) -> Tensor:
-    """Root of the mean of squares of one tensor, as a float64 tensor of no axis."""
-    return _quick_norm(tensor.detach()).double() / math.sqrt(tensor.numel())
-
-
 def numbers_of(scalars: Sequence[Tensor]) -> list[float]:
     """Tensors of no axis as numbers; of a device that is waited for, all at once."""
     if all(s.is_cpu for s in scalars):

@@ -1,20 +1,29 @@
-"""The record of each layer, from what a pass noted of it."""
+"""The profile, from what a pass noted."""
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.autograd.graph import Node
 
-from leadline._core.profile import LayerProfile
+from leadline._core.profile import LayerProfile, Profile
+from leadline._version import __version__
 from leadline.probe.active import Active, activation_metrics, activations_of, deadest, parts_of
 from leadline.probe.capture import Call
+from leadline.probe.graph import paths_behind
+from leadline.probe.inputs import Batch, repeated_samples
 from leadline.probe.meter import Numbers
 from leadline.probe.modules import is_leaf, kind
+from leadline.probe.rows import SEQUENCES
 from leadline.probe.streams import Residual
+from leadline.probe.usage import small_batch_norms, unused_modules
 from leadline.probe.weights import Weights
+
+Side = Literal["output", "grad"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,71 +31,139 @@ class Pass:
     """What one pass noted.
 
     Attributes:
+        modules: The modules by path.
+        parameters: The parameters by name, shared ones under the first.
+        batch: What the model was given.
         calls: All calls in the order in which they ended.
         layers: Those that are layers.
         units: Paths of the layers that are repeated units.
         residuals: Calls with a residual stream.
-        outputs: The numbers of the outputs of the layers, and of the batch and what met the loss.
-        grads: Those of their gradients.
+        inputs: The record of the batch.
+        outputs: The record of what met the loss.
+        numbers: The numbers of outputs and of their gradients.
+        rows: Rows at most that spectra were taken of.
         tokens: Metrics of the positions of sequences.
         active: The activations that ran.
         weights: The numbers of the parameters.
-        parameters: The parameters by name, shared ones under the first.
+        behind: The autograd nodes behind the loss.
+        loss: Its value.
+        loss_kind: How it came about.
+        seed: As in ``profile``.
+        repeated: Whether a second forward pass was made.
+        first_nonfinite: Name of the first call with nan or inf in its output.
     """
 
+    modules: Mapping[str, nn.Module]
+    parameters: Mapping[str, nn.Parameter]
+    batch: Batch
     calls: Sequence[Call]
     layers: Sequence[Call]
     units: set[str]
     residuals: Mapping[Call, Residual]
-    outputs: Mapping[Call, Numbers]
-    grads: Mapping[Call, Numbers]
+    inputs: Call
+    outputs: Call
+    numbers: Mapping[tuple[Call, Side], Numbers]
+    rows: int
     tokens: Mapping[Call, dict[str, float]]
     active: Sequence[Active]
     weights: Weights
-    parameters: Mapping[str, nn.Parameter]
+    behind: Sequence[Node]
+    loss: float
+    loss_kind: str
+    seed: int
+    repeated: bool
+    first_nonfinite: str
 
 
-def records(done: Pass) -> list[LayerProfile]:
-    """The record of every layer, in order of execution."""
+def profile_of(done: Pass) -> Profile:
+    """The profile of a pass."""
+    model, numbers = done.modules[""], done.weights
+    reached = {id(done.parameters[name]) for name in numbers.grad_norms}
+    return Profile(
+        layers=tuple(_records(done)),
+        model=type(model).__name__,
+        inputs=_tensor_record(done.inputs, done, role="input"),
+        outputs=_tensor_record(done.outputs, done, role="output"),
+        loss=done.loss,
+        loss_kind=done.loss_kind,
+        mode=_mode(model),
+        device=str(next(iter(done.parameters.values())).device),
+        dtype=_dtype(done.parameters),
+        batch=done.batch.size,
+        rows=done.rows,
+        seed=done.seed,
+        unused=unused_modules(done.modules, paths_behind(done.behind, done.calls), reached),
+        small_batch_norms=small_batch_norms(done.calls),
+        nonfinite_parameters=tuple(name for name, share in numbers.finite.items() if share < 1),
+        first_nonfinite=done.first_nonfinite,
+        weights={name: numbers.grad_norms[name] for name in numbers.shapes if name in numbers.grad_norms},
+        weight_norms={name: numbers.norms[name] for name in numbers.shapes},
+        weight_shapes=numbers.shapes,
+        weight_ranks=numbers.ranks,
+        repeated=repeated_samples(done.batch),
+        notes=tuple(_notes(done)),
+        versions={"leadline": __version__, "torch": str(torch.__version__)},
+    )
+
+
+def _records(done: Pass) -> Iterator[LayerProfile]:
     residuals = _residuals(done)
     streams = _stream_metrics(residuals)
     names = {id(parameter): name for name, parameter in done.parameters.items()}  # hashing a tensor is slow
     alike = Counter((call.path in done.units, kind(call.module)) for call in done.layers)
     positions = {call: i for i, call in enumerate(done.calls)}
-    found = []
     for depth, call in enumerate(done.layers):
-        output, grad = done.outputs.get(call), done.grads.get(call)
-        is_unit = call.path in done.units
+        is_unit, own_kind = call.path in done.units, kind(call.module)
         active = activations_of(call, done.active)
         dead_layer, dead_share = deadest(active)
         # Parameters belong to the first call of a module, and their entries count where they were met first.
         own = {names[id(p)]: p for p in call.module.parameters()} if call.name == call.path else {}
         counted = [p for name, p in own.items() if name.startswith(f"{call.path}.") or not call.path]
-        metrics = _of_output(output) | _of_grad(grad) | done.tokens.get(call, {})
-        metrics |= activation_metrics(active) | done.weights.of_layer(own) | streams.get(call, {})
-        found.append(
-            LayerProfile(
-                name=call.name or kind(call.module),
-                kind=kind(call.module),
-                depth=depth,
-                role="block" if is_unit else "leaf" if is_leaf(call.module) else "module",
-                repeat=kind(call.module) if alike[(is_unit, kind(call.module))] >= 2 else "",
-                shape=call.shape,
-                dtype=dtype_name(call.dtype),
-                rows=output.rows if output is not None else "samples",
-                n=output.n if output is not None else 0,
-                d=output.d if output is not None else 0,
-                parts=parts_of(call, done.calls[call.first : positions[call]], active),
-                residual=call in residuals,
-                branches=residuals[call].branches if call in residuals else (),
-                parameters=sum(p.numel() for p in counted),
-                trained=sum(p.numel() for p in counted if p.requires_grad),
-                dead_layer=dead_layer,
-                dead_share=dead_share,
-                metrics=_that_apply(metrics),
-            )
+        metrics, view = _numbers(call, done)
+        metrics |= done.tokens.get(call, {}) | activation_metrics(active)
+        metrics |= done.weights.of_layer(own) | streams.get(call, {})
+        yield LayerProfile(
+            name=call.name or own_kind,
+            kind=own_kind,
+            depth=depth,
+            role="block" if is_unit else "leaf" if is_leaf(call.module) else "module",
+            repeat=own_kind if alike[(is_unit, own_kind)] >= 2 else "",
+            shape=call.shape,
+            dtype=_dtype_name(call.dtype),
+            parts=parts_of(call, done.calls[call.first : positions[call]], active),
+            residual=call in residuals,
+            branches=residuals[call].branches if call in residuals else (),
+            parameters=sum(p.numel() for p in counted),
+            trained=sum(p.numel() for p in counted if p.requires_grad),
+            dead_layer=dead_layer,
+            dead_share=dead_share,
+            metrics={name: value for name, value in metrics.items() if not math.isnan(value)},
+            **view,
         )
-    return found
+
+
+def _tensor_record(call: Call, done: Pass, *, role: str) -> LayerProfile:
+    """The record of a tensor that is no layer."""
+    metrics, view = _numbers(call, done)
+    return LayerProfile(
+        name=call.name,
+        kind="Tensor",
+        depth=0,
+        role=role,
+        shape=call.shape,
+        dtype=_dtype_name(call.dtype),
+        metrics={name: value for name, value in metrics.items() if not math.isnan(value)},
+        **view,
+    )
+
+
+def _numbers(call: Call, done: Pass) -> tuple[dict[str, float], dict[str, Any]]:
+    """Metrics of a call's output and its gradient, and how the output became rows."""
+    output, grad = done.numbers.get((call, "output")), done.numbers.get((call, "grad"))
+    metrics = {} if output is None else output.of_output
+    if grad is not None:
+        metrics |= grad.of_grad
+    return metrics, {} if output is None else {"rows": output.rows, "n": output.n, "d": output.d}
 
 
 def _residuals(done: Pass) -> dict[Call, Residual]:
@@ -95,49 +172,40 @@ def _residuals(done: Pass) -> dict[Call, Residual]:
     return {c: done.residuals[c] for c in done.layers if c in done.residuals and type(c.module) in classes}
 
 
-def _of_output(numbers: Numbers | None) -> dict[str, float]:
-    return {} if numbers is None else numbers.of_output
+def _stream_metrics(residuals: Mapping[Call, Residual]) -> dict[Call, dict[str, float]]:
+    found: dict[Call, dict[str, float]] = {call: {} for call in residuals}
+    for call, residual in residuals.items():
+        if residual.stream is not None:
+            found[call]["stream_rms"] = residual.stream
+        if residual.added:
+            found[call]["branch_rms"] = math.hypot(*residual.added)
+    return found
 
 
-def _of_grad(numbers: Numbers | None) -> dict[str, float]:
-    return {} if numbers is None else numbers.of_grad
+def _mode(model: nn.Module) -> str:
+    modes = {module.training for module in model.modules()}
+    return "mixed" if len(modes) == 2 else "train" if modes.pop() else "eval"
 
 
-def _that_apply(metrics: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in metrics.items() if not math.isnan(value)}
+def _dtype(parameters: Mapping[str, nn.Parameter]) -> str:
+    """That of most entries."""
+    entries: Counter[torch.dtype] = Counter()
+    for parameter in parameters.values():
+        entries[parameter.dtype] += parameter.numel()
+    return _dtype_name(entries.most_common(1)[0][0])
 
 
-def tensor_record(call: Call, done: Pass) -> LayerProfile:
-    """The record of a tensor that is no layer: the batch, or what met the loss."""
-    output, grad = done.outputs.get(call), done.grads.get(call)
-    return LayerProfile(
-        name=call.name,
-        kind="Tensor",
-        depth=0,
-        role="input" if call.name == "inputs" else "output",
-        shape=call.shape,
-        dtype=dtype_name(call.dtype),
-        rows=output.rows if output is not None else "samples",
-        n=output.n if output is not None else 0,
-        d=output.d if output is not None else 0,
-        metrics=_that_apply(_of_output(output) | _of_grad(grad)),
-    )
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    """Such as ``"float32"``."""
+def _dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _stream_metrics(residuals: Mapping[Call, Residual]) -> dict[Call, dict[str, float]]:
-    pairs = []
-    for call, residual in residuals.items():
-        if residual.stream is not None:
-            pairs.append((call, "stream_rms", residual.stream))
-        if residual.added:
-            pairs.append((call, "branch_rms", torch.stack(residual.added).square().sum().sqrt()))
-    found: dict[Call, dict[str, float]] = {}
-    values = torch.stack([value.to(pairs[0][2].device) for *_, value in pairs]).tolist() if pairs else []
-    for (call, name, _), value in zip(pairs, values, strict=True):
-        found.setdefault(call, {})[name] = value
-    return found
+def _notes(done: Pass) -> Iterator[str]:
+    size = done.batch.size
+    if size > done.rows:
+        yield f"Spectra were taken of {done.rows} of {size} samples, evenly spaced."
+    if done.tokens and size > SEQUENCES:
+        yield f"Metrics of tokens are means over {SEQUENCES} of {size} sequences, evenly spaced."
+    if any(not call.stored for call in done.calls):
+        yield "Activations behind checkpoints were not read: their values are not kept."
+    if done.repeated:
+        yield "A second forward pass was made, for outputs that the model overwrites or to find where nan begins."

@@ -1,5 +1,6 @@
 """Residual streams, noted while the model runs: what each unit adds to its input, and how large both are."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from leadline.probe.capture import Call, Tape
 from leadline.probe.graph import Stream, calls_behind, makers, stream_of
 from leadline.probe.inputs import first_float
-from leadline.probe.moments import root_mean_square
+from leadline.probe.moments import norm_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +25,8 @@ class Residual:
 
     identity: bool
     branches: tuple[str, ...]
-    stream: Tensor | None
-    added: tuple[Tensor, ...]
+    stream: float | None
+    added: tuple[float, ...]
 
 
 @dataclass(kw_only=True)
@@ -43,7 +44,7 @@ class Streams:
     kept: frozenset[str]
     kept_inside: frozenset[str]
     found: dict[Call, Residual] = field(default_factory=dict)
-    _sizes: dict[Call, Tensor] = field(default_factory=dict)
+    _sizes: dict[Call, float] = field(default_factory=dict)
     _overwritten: dict[type[nn.Module], set[str]] = field(default_factory=dict)
 
     def ended(self, tape: Tape, call: Call, output: Tensor) -> None:
@@ -76,7 +77,7 @@ class Streams:
         """
         overwritten = self._overwritten.get(type(unit.module))
         if overwritten is None or _inside(call, unit) in overwritten:
-            self._sizes[call] = root_mean_square(output)
+            self._sizes[call] = _root_mean_square(output)
 
     def _read(self, unit: Call, inner: list[Call], output: Tensor) -> Residual | None:
         overwritten = self._overwritten.setdefault(type(unit.module), set())
@@ -89,7 +90,7 @@ class Streams:
         arriving = first_float(unit.arguments)
         assert arriving is not None
         if stream.identity:
-            size = root_mean_square(arriving)
+            size = _root_mean_square(arriving)
         else:
             size = next((self._size(call) for call in calls_behind(stream.shortcut, made)), None)
         return Residual(
@@ -99,17 +100,21 @@ class Streams:
             added=self._added(stream, branches, output, arriving),
         )
 
-    def _added(self, stream: Stream, branches: list[Call], output: Tensor, arriving: Tensor) -> tuple[Tensor, ...]:
+    def _added(self, stream: Stream, branches: list[Call], output: Tensor, arriving: Tensor) -> tuple[float, ...]:
         sizes = [self._size(call) for call in branches]
         known = tuple(size for size in sizes if size is not None)
         if known and len(known) == len(sizes):
             return known
-        return (root_mean_square(output.detach() - arriving.detach()),) if stream.plain else ()
+        return (_root_mean_square(output.detach() - arriving.detach()),) if stream.plain else ()
 
-    def _size(self, call: Call) -> Tensor | None:
+    def _size(self, call: Call) -> float | None:
         if call not in self._sizes and call.intact and call.output is not None:
-            self._sizes[call] = root_mean_square(call.output)
+            self._sizes[call] = _root_mean_square(call.output)
         return self._sizes.get(call)
+
+
+def _root_mean_square(tensor: Tensor) -> float:
+    return norm_of(tensor.detach()) / math.sqrt(tensor.numel())
 
 
 def _inside(call: Call, unit: Call) -> str:
