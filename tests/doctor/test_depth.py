@@ -24,16 +24,23 @@ def test_samples_that_lose_a_decade_a_layer_are_lost_after_six():
     assert limit.mechanism == "samples are no longer told apart"
 
 
-def test_a_signal_that_grows_leaves_float32_after_38_decades():
-    profile = chain({"rms": geometric(31, 0.5), "max_abs": geometric(31, 0.5)})
-    limit = depth_limit(profile, ())
-    assert limit.estimate == pytest.approx(38.5 / 0.5, rel=0.01)
-    assert limit.mechanism == "activations leave float32"
+def test_a_signal_that_grows_ends_where_the_rules_call_it_an_error():
+    limit = depth_limit(sounded(rms=0.5), ())
+    assert limit.estimate == pytest.approx(3.5 / 0.5, rel=0.01)
+    assert limit.mechanism == "activations grow beyond any loss"
 
 
-def test_the_range_of_the_dtype_counts():
-    metrics = {"rms": geometric(31, 0.5), "max_abs": geometric(31, 0.5)}
-    assert depth_limit(chain(metrics, dtype="float16"), ()).estimate == pytest.approx(4.816 / 0.5, rel=0.01)
+@pytest.mark.parametrize(("dtype", "decades"), [("float16", 1.816), ("bfloat16", 3.5), ("float32", 3.5)])
+def test_the_range_of_the_dtype_counts(dtype, decades):
+    metrics = {"rms": geometric(31, 0.5), "max_abs": geometric(31, 0.5, start=1e3)}
+    assert depth_limit(chain(metrics, dtype=dtype), ()).estimate == pytest.approx(decades / 0.5, rel=0.01)
+
+
+def test_samples_that_keep_a_single_direction_end_the_depth():
+    ratios = [1 + 10 * 10 ** (-0.1 * i) for i in range(31)]
+    limit = depth_limit(chain({"centred_participation_ratio": ratios}), ())
+    assert limit.estimate == pytest.approx(7 / 0.1, rel=0.01)
+    assert limit.mechanism == "samples differ along a single direction"
 
 
 def test_the_depth_is_without_limit_only_where_theory_and_measurement_say_so():

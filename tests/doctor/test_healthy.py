@@ -1,5 +1,6 @@
 import pytest
-from tests.doctor.models import HEALTHY
+from tests.architectures import ARCHITECTURES, build
+from tests.doctor.models import HEALTHY, ResNet18, images
 
 import leadline
 
@@ -9,3 +10,19 @@ def test_a_healthy_network_has_no_error(name):
     model, inputs, targets = HEALTHY[name]()
     diagnosis = leadline.diagnose(leadline.profile(model, inputs, targets))
     assert [str(f.message) for f in diagnosis.findings if f.severity == "error"] == []
+
+
+@pytest.mark.parametrize("layers", ["blocks", pytest.param("leaves", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_an_architecture_at_its_usual_start_has_no_error(name, layers):
+    model, inputs, targets = build(name)
+    diagnosis = leadline.diagnose(leadline.profile(model, inputs, targets, layers=layers))
+    assert [f.message for f in diagnosis.findings if f.severity == "error"] == []
+
+
+def test_draws_of_healthy_weights_have_no_error():
+    x, y = images(16, 32)
+    profile = leadline.profile(ResNet18, x, y, draws=3)
+    diagnosis = leadline.diagnose(profile)
+    assert diagnosis.rates["rms"].over == "draws"
+    assert diagnosis.healthy

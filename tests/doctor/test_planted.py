@@ -135,3 +135,22 @@ def test_residual_branches_that_double_from_block_to_block_are_found():
         scale(case[0], name, 1.3**i)
     diagnosis = diagnosed(case)
     assert any(f.code == "activation-growth" and f.severity != "note" for f in diagnosis.findings), told(diagnosis)
+
+
+@pytest.mark.parametrize("fault", [lambda m, p: scale(m, p, 1000.0), lambda m, p: scale(m, p, 0.0), rank_one, poison])
+@pytest.mark.parametrize("path", ["transformer.h.2.attn.c_attn", "transformer.h.3.mlp.c_proj"])
+def test_a_fault_is_put_at_its_leaf_where_leaves_are_the_layers(fault, path):
+    case = tiny_gpt()
+    fault(case[0], path)
+    diagnosis = diagnosed(case, layers="leaves")
+    assert path in [f.layer for f in diagnosis.findings if f.severity != "note"], told(diagnosis)
+
+
+def test_float16_near_its_end_is_a_risk_of_overflow():
+    model, x, y = plain_mlp(3)
+    scale(model, "blocks.1.linear", 6000.0)
+    diagnosis = diagnosed((model.half(), x.half(), y))
+    assert blames(diagnosis, "blocks.1", {"activation-growth"}), told(diagnosis)
+    (risk,) = [f for f in diagnosis.findings if f.code == "overflow-risk" and "output" in f.message]
+    assert risk.layer == "blocks.1"
+    assert "float16 ends at 6.55e+04" in risk.message

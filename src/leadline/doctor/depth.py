@@ -1,5 +1,6 @@
 """How many repeats of its block a design carries: the first of several ends that the measured rates lead to."""
 
+import inspect
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,11 +10,18 @@ from leadline._core.profile import Profile
 from leadline._core.rates import Rate, rate
 from leadline.doctor.design import Design, recognise
 from leadline.doctor.ranges import dtype_range
+from leadline.doctor.rules.activations import activation_growth
+from leadline.doctor.rules.gradients import gradient_explosion, gradient_vanishing
 from leadline.doctor.trends import log10, trend
 from leadline.theory import batch_norm_gradient_rate
 
 # Decades over which weight gradients may spread before plain descent has no common rate for all layers.
 SPREAD = 3.0
+# Decades over the whole depth that the rules call an error.
+EXPLOSION, VANISHING, GROWTH = (
+    float(inspect.signature(check).parameters["error"].default)
+    for check in (gradient_explosion, gradient_vanishing, activation_growth)
+)
 # Share of the squared length that tells samples apart, or that lies along other directions than the first: below it, a
 # relative difference of 1e-3, it is lost.
 LOST = 1e-6
@@ -64,9 +72,9 @@ class End:
 def depth_limit(profile: Profile, predictions: tuple[Prediction, ...]) -> DepthLimit:
     """The repeats after which the first of these happens, at the rates measured along the chain.
 
-    The gradient or the signal leaves the range of the dtype; weight gradients spread beyond 10³, so that plain descent
-    has no common rate; or samples are no longer told apart (distinction below 1e-6), or only along a single direction
-    (the others below 1e-6). Where theory gives rate 0 for
+    The gradient or the signal leaves the range of the dtype, or drifts as far as the rules call an error; weight
+    gradients spread beyond 10³, so that plain descent has no common rate; or samples are no longer told apart
+    (distinction below 1e-6), or only along a single direction (the others below 1e-6). Where theory gives rate 0 for
     large batches, what is left is the growth that finite batches add, and the mechanism says so.
 
     Args:
@@ -103,6 +111,8 @@ def _backward(profile: Profile, design: Design | None, expected: dict[str, float
         yield End(mechanism=f"gradients leave {profile.dtype}{cause}", room=room, rate=_turned(gradient), **exact)
         room = start - math.log10(bounds.smallest_normal)
         yield End(mechanism=f"gradients fall below {profile.dtype}", room=room, rate=gradient, **exact)
+    yield End(mechanism=f"gradients explode{cause}", room=EXPLOSION, rate=_turned(gradient), **exact)
+    yield End(mechanism="gradients vanish", room=VANISHING, rate=gradient, **exact)
     spread = trend(profile, "weight_grad_norm").rate
     for towards in (spread, _turned(spread)):
         yield End(mechanism=f"weight gradients spread beyond 10³{cause}", room=SPREAD, rate=towards, **exact)
@@ -118,6 +128,7 @@ def _forward(profile: Profile, expected: dict[str, float]) -> Iterator[End]:
     bounds, first = dtype_range(profile.dtype), profile.chain[0]
     exact = {"still": abs(expected.get("rms", math.nan)) < ZERO, "resolution": bounds.eps / math.log(10)}
     signal, start = trend(profile, "rms").rate, log10(first.max_abs)
+    yield End(mechanism="activations grow beyond any loss", room=GROWTH, rate=signal, **exact)
     if math.isfinite(start):
         room = math.log10(bounds.largest) - start
         yield End(mechanism=f"activations leave {profile.dtype}", room=room, rate=signal, **exact)
@@ -132,7 +143,8 @@ def _forward(profile: Profile, expected: dict[str, float]) -> Iterator[End]:
     for mechanism, (shares, floor) in apart.items():
         logs = [log10(share) if share > floor else math.nan for share in shares]
         if math.isfinite(logs[0]):
-            yield End(mechanism=mechanism, room=logs[0] - math.log10(LOST), rate=_turned(_late_rate(logs)), **exact)
+            lost = _turned(_late_rate(logs) if shares is not others else rate(logs))
+            yield End(mechanism=mechanism, room=logs[0] - math.log10(LOST), rate=lost, **exact)
 
 
 def _late_rate(logs: list[float]) -> Rate:
