@@ -1,7 +1,6 @@
 """One pass: forward, backward, at most one more forward, and everything that is read off them."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ from leadline.probe.guard import undisturbed
 from leadline.probe.inputs import Batch, differentiable
 from leadline.probe.loss import Loss, main_output, scalar_loss
 from leadline.probe.meter import Meter
-from leadline.probe.modules import named_modules, named_parameters
+from leadline.probe.modules import Anatomy, anatomy
 from leadline.probe.record import Pass, profile_of
 from leadline.probe.refusal import refusals_named
 from leadline.probe.select import Layers, layers_of, plan
@@ -46,17 +45,20 @@ class Settings:
 
 def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
     """The profile of one forward and backward pass of ``batch`` through ``model``."""
-    modules, parameters = named_modules(model), named_parameters(model)
-    _check(modules[""], parameters)
-    wanted = plan(modules, settings.layers)
+    parts = anatomy(model)
+    _check(parts)
+    wanted = plan(parts, settings.layers)
     streams = Streams(units=wanted.composed, kept=wanted.kept, kept_inside=wanted.kept_inside)
     contributions = Contributions()
-    in_place = any(getattr(module, "inplace", False) for module in modules.values())
-    with undisturbed(modules[""]), watched(modules, copied=wanted.kept if in_place else frozenset()) as tape:
-        tape.listeners = (contributions.ended, streams.ended)
+    in_place = any(getattr(module, "inplace", False) for module in parts.modules.values())
+    listeners = (contributions.ended, streams.ended)
+    with (
+        undisturbed(parts.model),
+        watched(parts, copied=wanted.kept if in_place else (), units=wanted.composed, listeners=listeners) as tape,
+    ):
         fed, leaves = differentiable(batch)
         with refusals_named(tape):
-            outputs = modules[""](*fed.args, **fed.kwargs)
+            outputs = parts.model(*fed.args, **fed.kwargs)
         tape.recording, made = False, nodes_made()
         loss, loss_kind = scalar_loss(outputs, settings.targets, settings.loss, seed=settings.seed)
         behind = list(nodes_behind([loss]))
@@ -70,8 +72,8 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
         overwritten = {call.name for call in layers if not call.intact}
         for call in tape.calls:
             call.output = None
-        learning = {name: p for name, p in parameters.items() if p.requires_grad}
-        grads = WeightGradients(summed=untied_maps(modules, learning, contributions.counts))
+        learning = {name: p for name, p in parts.parameters.items() if p.requires_grad}
+        grads = WeightGradients(summed=untied_maps(parts, contributions.counts))
         reentrant = any(node.name() == REENTRANT for node in behind)
         _await(tape, {*layers, met}, meter, contributions, reentrant=reentrant)
         with failures_named():
@@ -79,12 +81,12 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
             arrived = gradients(loss, learning, [*leaves, *tape.entries], grads.take, reentrant=reentrant)
     if leaves and fed.first.is_floating_point():
         meter.take((given, "grad"), arrived[0])
-    numbers = weights(modules, parameters, grads, contributions)
+    numbers = weights(parts, grads, contributions)
     value = float(loss.detach())
     first_nonfinite = ""
     diverged = not all(map(math.isfinite, (value, *numbers.norms.values(), *numbers.grad_norms.values())))
     if overwritten or diverged:
-        again = outputs_again(modules, batch, overwritten)
+        again = outputs_again(parts, batch, overwritten)
         first_nonfinite = again.first_nonfinite
         repeated = [call for call in layers if call.name in again.outputs]
         for call in repeated:
@@ -92,8 +94,7 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
             meter.take((call, "output"), call.output)
         tokens |= token_metrics(repeated, batch, rows=meter.rows)
     done = Pass(
-        modules=modules,
-        parameters=parameters,
+        parts=parts,
         batch=batch,
         calls=tape.calls,
         layers=layers,
@@ -138,16 +139,16 @@ def _await(tape: Tape, layers: set[Call], meter: Meter, contributions: Contribut
         tape.replayed = replayed
 
 
-def _check(model: nn.Module, parameters: Mapping[str, nn.Parameter]) -> None:
-    name = type(model).__name__
-    if not parameters:
+def _check(parts: Anatomy) -> None:
+    name = type(parts.model).__name__
+    if not parts.parameters:
         raise UsageError(f"The model ({name}) has no parameters, so there is nothing to profile.")
-    for path, parameter in parameters.items():
+    for path, parameter in parts.parameters.items():
         if isinstance(parameter, UninitializedParameter) or parameter.is_meta:
             raise UsageError(
                 f"The parameter {path} has no values yet; run a batch through the model or load its weights."
             )
-    if any(t.is_inference() for t in (*parameters.values(), *model.buffers())):
+    if any(t.is_inference() for t in (*parts.parameters.values(), *parts.model.buffers())):
         raise UsageError(
             f"The model ({name}) was made under torch.inference_mode, so no gradient can be recorded; make it outside."
         )

@@ -13,7 +13,7 @@ from torch.autograd.graph import Node
 from leadline.probe.activations import ALWAYS_ALIVE, Flatness, flatness, is_activation, recognised
 from leadline.probe.capture import Call
 from leadline.probe.graph import inputs_of, number_of
-from leadline.probe.modules import holds_parameters, kind
+from leadline.probe.modules import kind
 from leadline.probe.moments import numbers_of
 from leadline.probe.rows import feature_axis
 
@@ -53,7 +53,7 @@ def activations(nodes: Sequence[Node], calls: Sequence[Call]) -> list[Active]:
         for other in inputs_of(node):
             consumers[other].append(node)
     leaves = sorted((c for c in calls if c.innermost and c.stop > c.start), key=lambda c: c.start)
-    carriers = {c.node: c for c in leaves if c.node is not None and holds_parameters(c.module)}
+    carriers = {c.node: c for c in leaves if c.node is not None and c.holds}
     starts = [call.start for call in leaves]
     unread = [call for call in calls if not call.stored or isinstance(call.module, (nn.RNNBase, nn.RNNCellBase))]
     found: list[Active] = []
@@ -64,7 +64,7 @@ def activations(nodes: Sequence[Node], calls: Sequence[Call]) -> list[Active]:
             continue
         before = bisect_right(starts, order) - 1
         inside = leaves[before] if before >= 0 and order < leaves[before].stop else None
-        owner = inside if inside is not None and holds_parameters(inside.module) else _upstream(node, carriers)
+        owner = inside if inside is not None and inside.holds else _upstream(node, carriers)
         activation = recognised(node, consumers)
         if activation is not None:
             found.append(Active(name=activation.name, order=order, owner=owner, inside=inside))
@@ -103,7 +103,7 @@ def _counted(found: Sequence[Active], flat: Sequence[Flatness | None]) -> list[A
 
 def activations_of(call: Call, active: Sequence[Active]) -> list[Active]:
     """Those that belong to ``call``: that ran during it or, of a leaf with parameters, that work on its output."""
-    if call.innermost and holds_parameters(call.module):
+    if call.innermost and call.holds:
         return [a for a in active if a.owner is call]
     return [a for a in active if call.start <= a.order < call.stop]
 
@@ -137,9 +137,9 @@ def parts_of(call: Call, inner: Sequence[Call], active: Sequence[Active]) -> tup
     if call.innermost:
         return (kind(call.module), *(a.name for a in active if a.inside is not call))
     modules = [c for c in inner if c.innermost]
-    named = {a.inside: a.name for a in active if a.inside is not None and not holds_parameters(a.inside.module)}
+    named = {a.inside: a.name for a in active if a.inside is not None and not a.inside.holds}
     steps = [(float(c.start), i, _part(c, named)) for i, c in enumerate(modules)]
-    functional = [a for a in active if a.inside is None or holds_parameters(a.inside.module)]
+    functional = [a for a in active if a.inside is None or a.inside.holds]
     steps += [(a.order + 0.5, 0, a.name) for a in functional]
     return tuple(name for _, _, name in sorted(steps))
 

@@ -3,11 +3,12 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from leadline.probe.capture import Call, Tape, watched
 from leadline.probe.guard import undisturbed
 from leadline.probe.inputs import Batch, differentiable
+from leadline.probe.modules import Anatomy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class Again:
     first_nonfinite: str
 
 
-def outputs_again(modules: Mapping[str, nn.Module], batch: Batch, names: Collection[str]) -> Again:
+def outputs_again(parts: Anatomy, batch: Batch, names: Collection[str]) -> Again:
     """What a second pass showed, which repeats the first exactly: same random numbers, same buffers."""
     first_nonfinite: list[str] = []
 
@@ -32,10 +33,9 @@ def outputs_again(modules: Mapping[str, nn.Module], batch: Batch, names: Collect
             first_nonfinite.append(call.name)
 
     paths = {name.partition("#")[0] for name in names}
-    with undisturbed(modules[""]), watched(modules, copied=paths) as tape:
-        tape.listeners = (ended,)
+    with undisturbed(parts.model), watched(parts, copied=paths, listeners=(ended,)) as tape:
         fed, _ = differentiable(batch)
-        modules[""](*fed.args, **fed.kwargs)
+        parts.model(*fed.args, **fed.kwargs)
         tape.recording = False
     copies = {call.name: call.output for call in tape.calls if call.name in names and call.output is not None}
     return Again(outputs=copies, first_nonfinite=first_nonfinite[0] if first_nonfinite else "")

@@ -27,7 +27,7 @@ class Contributions:
 
     def ended(self, tape: Tape, call: Call, output: Tensor) -> None:
         """A call has ended; where a linear map learns, what it was given is kept."""
-        if output.requires_grad and call.stored and _learns(call.module):
+        if call.holds and output.requires_grad and call.stored and _learns(call.module):
             given = first_float(call.arguments)
             if given is not None:
                 self.given[call] = given.detach()

@@ -1,7 +1,7 @@
 """One watched pass: hooks note every call of every module, and are all removed at its end."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node
 
 from leadline.probe.inputs import first_float, tensors
-from leadline.probe.modules import holds_parameters, is_leaf
+from leadline.probe.modules import Anatomy, is_leaf
 
 # How many nodes autograd has made so far in this thread: nodes made during a call carry numbers between those at
 # its start and its end, so every node of the graph is known to belong to the calls around it.
@@ -32,6 +32,8 @@ class Call:
         stop: Number of autograd nodes made when it ended.
         first: How many calls had ended when it started.
         innermost: Whether no other module ran inside it.
+        holds: Whether the module has parameters of its own.
+        in_unit: Whether it runs inside one of the units of the tape.
         source: Node that made its first float argument.
         node: Node that made its first float output.
         place: Which of that node's outputs it is.
@@ -52,6 +54,8 @@ class Call:
     arguments: Any = None
     stop: int = 0
     innermost: bool = True
+    holds: bool = False
+    in_unit: bool = False
     source: Node | None = None
     node: Node | None = None
     place: int = 0
@@ -90,7 +94,9 @@ class Tape:
     """What the hooks of one pass note.
 
     Attributes:
+        holders: Paths of the modules with parameters of their own.
         copied: Paths of the modules whose outputs are copied at once, because something may write on them later.
+        units: Paths of the modules inside which calls are marked.
         listeners: Called with each call as it ends and with its output.
         calls: In the order in which they ended.
         running: The calls under way, innermost last; after an exception, where it happened.
@@ -99,8 +105,10 @@ class Tape:
         replayed: Told of modules that run while nothing is recorded: checkpoints do so during the backward pass.
     """
 
-    copied: AbstractSet[str] = frozenset()
-    listeners: Sequence[Callable[["Tape", Call, Tensor], None]] = ()
+    holders: Container[str] = ()
+    copied: Container[str] = ()
+    units: Container[str] = ()
+    listeners: Sequence["Listener"] = ()
     calls: list[Call] = field(default_factory=list)
     running: list[Call] = field(default_factory=list)
     entries: list[Tensor] = field(default_factory=list)
@@ -113,11 +121,14 @@ class Tape:
     def start(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A module starts."""
         if self.recording:
-            call = Call(path=path, module=module, start=nodes_made(), first=len(self.calls))
+            call = Call(path=path, module=module, start=nodes_made(), first=len(self.calls), holds=path in self.holders)
+            if self.running:
+                outer = self.running[-1]
+                call.in_unit = outer.in_unit or outer.path in self.units
             call.arguments = (*args, kwargs) if kwargs else args
             self.running.append(call)
 
-    def end(self, path: str, holds: bool, module: nn.Module, output: Any) -> Tensor | None:
+    def end(self, path: str, module: nn.Module, output: Any) -> Tensor | None:
         """A module is done. Returns what takes the place of its output, or ``None``."""
         tensor = first_float(output)
         if not self.recording:
@@ -141,7 +152,7 @@ class Tape:
         self._counts[path] = count = self._counts.get(path, 0) + 1
         call.name = path if count == 1 else f"{path}#{count}"
         call.innermost = call.first == len(self.calls)
-        if holds and call.innermost:
+        if call.holds and call.innermost:
             self._carrier = call
         call.carrier = self._carrier
         self.calls.append(call)
@@ -173,6 +184,9 @@ class Tape:
             handle.remove()
 
 
+Listener = Callable[[Tape, Call, Tensor], None]
+
+
 def _arrived(call: Call, then: Callable[[Call, Tensor], None], grads: tuple[Tensor | None, ...]) -> None:
     grad = grads[call.place]
     if grad is not None:
@@ -191,23 +205,29 @@ def _enters(call: Call) -> bool:
 
 
 @contextmanager
-def watched(modules: Mapping[str, nn.Module], *, copied: AbstractSet[str] = frozenset()) -> Iterator[Tape]:
-    """Hooks on ``modules``; outputs of those in ``copied`` are copied at once. No hook survives the block."""
-    tape = Tape(copied=copied)
-    with ExitStack() as hooks:
-        hooks.callback(tape.release)
-        for path, module in modules.items():
-            before, after = _hooks(tape, path, holds_parameters(module))
-            hooks.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
-            hooks.callback(module.register_forward_hook(after).remove)
+def watched(
+    parts: Anatomy, *, copied: Container[str] = (), units: Container[str] = (), listeners: Sequence[Listener] = ()
+) -> Iterator[Tape]:
+    """Hooks on all modules, noting on a tape with these attributes. No hook survives the block."""
+    tape = Tape(holders=parts.own, copied=copied, units=units, listeners=listeners)
+    handles: list[Any] = []
+    try:
+        for path, module in parts.modules.items():
+            before, after = _hooks(tape, path)
+            handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
+            handles.append(module.register_forward_hook(after))
         yield tape
+    finally:
+        tape.release()
+        for handle in handles:
+            handle.remove()
 
 
-def _hooks(tape: Tape, path: str, holds: bool) -> tuple[Any, Any]:
+def _hooks(tape: Tape, path: str) -> tuple[Any, Any]:
     def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         tape.start(path, module, args, kwargs)
 
     def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> Tensor | None:
-        return tape.end(path, holds, module, output)
+        return tape.end(path, module, output)
 
     return before, after

@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.autograd.graph import Node
 
 from leadline.probe.capture import Call
-from leadline.probe.modules import holds_parameters
 
 # Nodes whose output is their input under another shape, dtype or scale: the same signal.
 _RELABELLING = {
@@ -150,7 +149,7 @@ def makers(calls: Iterable[Call]) -> dict[Node, Call]:
     for call in calls:
         if call.node is None:
             continue
-        makes = not call.innermost or holds_parameters(call.module) or call.node.name() not in _RELABELLING
+        makes = not call.innermost or call.holds or call.node.name() not in _RELABELLING
         if makes:
             found[call.node] = call
     return found

@@ -19,12 +19,8 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     """
     modes = [(module, module.training) for module in model.modules()]
     buffers = [
-        (
-            module,
-            dict(module._buffers),
-            {k: b.clone() for k, b in module._buffers.items() if b is not None},
-        )
-        for module in model.modules()
+        (module, dict(module._buffers), {name: b.clone() for name, b in module._buffers.items() if b is not None})
+        for module, _ in modes
         if module._buffers
     ]
     with ExitStack() as stack:
@@ -37,7 +33,8 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
             yield
         finally:
             for module, training in modes:
-                module.training = training
+                if module.training != training:
+                    module.training = training
             for module, own, values in buffers:
                 _put_back(module, own, values)
 

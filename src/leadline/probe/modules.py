@@ -1,9 +1,46 @@
 """The user's modules under the user's names: wrappers and parametrisations are looked through."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from torch import nn
 from torch.nn.utils import parametrize
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anatomy:
+    """The modules and parameters of a model.
+
+    Attributes:
+        modules: Every module by dotted name, each once, outer before inner; the model itself is ``""``.
+        own: Path of a module -> the parameters that are its own, and not those of modules inside it, by name.
+        parameters: Every parameter by dotted name, shared ones once, under the name met first.
+    """
+
+    modules: Mapping[str, nn.Module]
+    own: Mapping[str, Mapping[str, nn.Parameter]]
+    parameters: Mapping[str, nn.Parameter]
+
+    @property
+    def model(self) -> nn.Module:
+        """The model itself."""
+        return self.modules[""]
+
+
+def anatomy(model: nn.Module) -> Anatomy:
+    """What ``model`` consists of."""
+    modules = dict(_named(unwrapped(model), "", set()))
+    own: dict[str, dict[str, nn.Parameter]] = {}
+    named: dict[str, nn.Parameter] = {}
+    seen: set[int] = set()
+    for path, module in modules.items():
+        if parameters := _own_parameters(module):
+            own[path] = parameters
+        for key, parameter in parameters.items():
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                named[f"{path}.{key}" if path else key] = parameter
+    return Anatomy(modules=modules, own=own, parameters=named)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -21,66 +58,40 @@ def _wrapped(module: nn.Module) -> nn.Module | None:
     return inner
 
 
-def named_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """Every module of ``model`` by dotted name, each once, outer before inner; the model itself is ``""``."""
-    return dict(_named(unwrapped(model), "", set()))
-
-
-def _named(module: nn.Module, name: str, seen: set[nn.Module]) -> Iterator[tuple[str, nn.Module]]:
-    if module in seen:
-        return
-    seen.add(module)
-    yield name, module
-    for key, child in inner_modules(module).items():
-        yield from _named(child, f"{name}.{key}" if name else key, seen)
+def _named(module: nn.Module, path: str, seen: set[nn.Module]) -> Iterator[tuple[str, nn.Module]]:
+    if module not in seen:
+        seen.add(module)
+        yield path, module
+        for key, child in inner_modules(module).items():
+            yield from _named(child, f"{path}.{key}" if path else key, seen)
 
 
 def inner_modules(module: nn.Module) -> dict[str, nn.Module]:
     """The children of ``module`` by name, wrappers removed; the functions that make its parameters do not count."""
-    return {
-        key: unwrapped(child)
-        for key, child in module._modules.items()
-        if child is not None and not (key == "parametrizations" and parametrize.is_parametrized(module))
-    }
+    hidden = "parametrizations" if _is_parametrized(module) else None
+    return {k: unwrapped(child) for k, child in module._modules.items() if child is not None and k != hidden}
+
+
+def _own_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
+    """By name; of parametrised parameters the originals."""
+    own = {key: p for key, p in module._parameters.items() if p is not None}
+    if _is_parametrized(module):
+        made = module._modules["parametrizations"]
+        assert made is not None
+        own |= {f"parametrizations.{key}": p for key, p in made.named_parameters()}
+    return own
+
+
+def _is_parametrized(module: nn.Module) -> bool:
+    return "parametrizations" in module._modules and parametrize.is_parametrized(module)
 
 
 def kind(module: nn.Module) -> str:
     """Name of the module's class as the user wrote it."""
     name = type(module).__name__
-    return name.removeprefix("Parametrized") if parametrize.is_parametrized(module) else name
+    return name.removeprefix("Parametrized") if _is_parametrized(module) else name
 
 
 def is_leaf(module: nn.Module) -> bool:
-    """Whether nothing runs inside ``module`` but itself."""
-    return not inner_modules(module)
-
-
-def holds_parameters(module: nn.Module) -> bool:
-    """Whether ``module`` has parameters of its own, not only those of modules inside it."""
-    return any(p is not None for p in module._parameters.values()) or parametrize.is_parametrized(module)
-
-
-def own_parameters(module: nn.Module) -> list[nn.Parameter]:
-    """The parameters that belong to ``module`` itself, the originals of parametrised ones included."""
-    own = [p for p in module._parameters.values() if p is not None]
-    if parametrize.is_parametrized(module):
-        own += list(module.parametrizations.parameters())  # type: ignore[union-attr]
-    return own
-
-
-def named_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Every parameter of ``model`` by dotted name, shared ones once, under the name met first."""
-    named: dict[str, nn.Parameter] = {}
-    seen: set[nn.Parameter] = set()
-    for path, module in named_modules(model).items():
-        for key, parameter in _named_own(module):
-            if parameter not in seen:
-                seen.add(parameter)
-                named[f"{path}.{key}" if path else key] = parameter
-    return named
-
-
-def _named_own(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    yield from ((key, p) for key, p in module._parameters.items() if p is not None)
-    if parametrize.is_parametrized(module):
-        yield from ((f"parametrizations.{key}", p) for key, p in module.parametrizations.named_parameters())  # type: ignore[union-attr]
+    """Whether ``module`` has no module inside."""
+    return not module._modules or not inner_modules(module)

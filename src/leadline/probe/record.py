@@ -17,7 +17,7 @@ from leadline.probe.capture import Call
 from leadline.probe.graph import paths_behind
 from leadline.probe.inputs import Batch, repeated_samples
 from leadline.probe.meter import Numbers
-from leadline.probe.modules import is_leaf, kind
+from leadline.probe.modules import Anatomy, is_leaf, kind
 from leadline.probe.rows import SEQUENCES
 from leadline.probe.streams import Residual
 from leadline.probe.usage import small_batch_norms, unused_modules
@@ -31,8 +31,7 @@ class Pass:
     """What one pass noted.
 
     Attributes:
-        modules: The modules by path.
-        parameters: The parameters by name, shared ones under the first.
+        parts: The model.
         batch: What the model was given.
         calls: All calls in the order in which they ended.
         layers: Those that are layers.
@@ -53,8 +52,7 @@ class Pass:
         first_nonfinite: Name of the first call with nan or inf in its output.
     """
 
-    modules: Mapping[str, nn.Module]
-    parameters: Mapping[str, nn.Parameter]
+    parts: Anatomy
     batch: Batch
     calls: Sequence[Call]
     layers: Sequence[Call]
@@ -77,8 +75,7 @@ class Pass:
 
 def profile_of(done: Pass) -> Profile:
     """The profile of a pass."""
-    model, numbers = done.modules[""], done.weights
-    reached = {id(done.parameters[name]) for name in numbers.grad_norms}
+    model, parameters, numbers = done.parts.model, done.parts.parameters, done.weights
     return Profile(
         layers=tuple(_records(done)),
         model=type(model).__name__,
@@ -87,12 +84,12 @@ def profile_of(done: Pass) -> Profile:
         loss=done.loss,
         loss_kind=done.loss_kind,
         mode=_mode(model),
-        device=str(next(iter(done.parameters.values())).device),
-        dtype=_dtype(done.parameters),
+        device=str(next(iter(parameters.values())).device),
+        dtype=_dtype(parameters),
         batch=done.batch.size,
         rows=done.rows,
         seed=done.seed,
-        unused=unused_modules(done.modules, paths_behind(done.behind, done.calls), reached),
+        unused=unused_modules(done.parts, paths_behind(done.behind, done.calls), numbers.grad_norms),
         small_batch_norms=small_batch_norms(done.calls),
         nonfinite_parameters=tuple(name for name, share in numbers.finite.items() if share < 1),
         first_nonfinite=done.first_nonfinite,
@@ -109,7 +106,7 @@ def profile_of(done: Pass) -> Profile:
 def _records(done: Pass) -> Iterator[LayerProfile]:
     residuals = _residuals(done)
     streams = _stream_metrics(residuals)
-    names = {id(parameter): name for name, parameter in done.parameters.items()}  # hashing a tensor is slow
+    names = {id(parameter): name for name, parameter in done.parts.parameters.items()}  # hashing a tensor is slow
     alike = Counter((call.path in done.units, kind(call.module)) for call in done.layers)
     positions = {call: i for i, call in enumerate(done.calls)}
     for depth, call in enumerate(done.layers):

@@ -10,7 +10,7 @@ counts before what it is made of: the transformer block and not its experts. Onl
 import fnmatch
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -18,7 +18,7 @@ from torch import nn
 from leadline._core.errors import UsageError
 from leadline._core.names import nearest
 from leadline.probe.capture import Call
-from leadline.probe.modules import holds_parameters, inner_modules, is_leaf
+from leadline.probe.modules import Anatomy, inner_modules, is_leaf
 
 Layers = str | Sequence[str] | Callable[[str, nn.Module], bool]
 
@@ -55,17 +55,17 @@ class Plan:
         return frozenset(self.units or self.spare) if self.blocks else self.chosen
 
 
-def plan(modules: Mapping[str, nn.Module], layers: Layers) -> Plan:
+def plan(parts: Anatomy, layers: Layers) -> Plan:
     """What ``layers`` asks for.
 
     Raises:
         UsageError: If a pattern or the predicate matches no module.
     """
+    modules = parts.modules
     if layers == "blocks":
-        holders = frozenset(path for path, module in modules.items() if holds_parameters(module))
-        above = {path[:i] for path in holders for i, letter in enumerate(path) if letter == "."}
+        above = _parents(parts.own)
         composed = {path: module for path, module in modules.items() if path in above}
-        return Plan(chosen=holders, blocks=True, units=_units(composed), spare=_numbered(composed))
+        return Plan(chosen=frozenset(parts.own), blocks=True, units=_units(composed), spare=_numbered(composed))
     if layers == "leaves":
         return Plan(chosen=frozenset(path for path, module in modules.items() if is_leaf(module)))
     if callable(layers):
@@ -132,18 +132,15 @@ def _stands_alone(call: Call, plan: Plan, units: set[str]) -> bool:
 def _chosen_units(plan: Plan, calls: Sequence[Call], residual: Callable[[Call], bool]) -> set[str]:
     ran = [call for call in calls if call.path in plan.units and call.shape]
     classes = {plan.units[call.path] for call in ran if residual(call)}
-    streams = _innermost({call.path for call in ran if plan.units[call.path] in classes})
+    streams = {call.path for call in ran if plan.units[call.path] in classes}
+    streams -= _parents(streams)
     others = {call.path for call in ran if call.path not in streams and not _is_within(call.path, streams)}
-    others = _innermost(others - {path for path in others if _holds(path, streams)})
+    others -= _parents(others | streams)
     units = _repeating(streams | others, plan.units, calls)
     if units:
         return units
     spare = _repeating({call.path for call in calls if call.path in plan.spare and call.shape}, plan.spare, calls)
     return {path for path in spare if not _is_within(path, spare)}
-
-
-def _innermost(paths: set[str]) -> set[str]:
-    return {path for path in paths if not _holds(path, paths)}
 
 
 def _repeating(paths: set[str], repeats: Mapping[str, object], calls: Sequence[Call]) -> set[str]:
@@ -152,10 +149,10 @@ def _repeating(paths: set[str], repeats: Mapping[str, object], calls: Sequence[C
     return {path for path in paths if counts[repeats[path]] >= 2}
 
 
+def _parents(paths: Iterable[str]) -> set[str]:
+    """Paths of all modules that hold one of ``paths``, the model itself left out."""
+    return {path[:i] for path in paths for i, letter in enumerate(path) if letter == "."}
+
+
 def _is_within(path: str, others: Collection[str]) -> bool:
-    parents = path.split(".")
-    return any(".".join(parents[:i]) in others for i in range(1, len(parents)))
-
-
-def _holds(path: str, others: Collection[str]) -> bool:
-    return any(other.startswith(f"{path}.") for other in others)
+    return not _parents([path]).isdisjoint(others)

@@ -49,10 +49,8 @@ class Streams:
 
     def ended(self, tape: Tape, call: Call, output: Tensor) -> None:
         """A call has ended; units are read, and outputs inside them let go."""
-        outer = tape.running[-1] if tape.running else None
-        if outer is not None and outer.path in self.units:
-            self._measure_early(outer, call, output)
-        nested = any(other.path in self.units for other in tape.running)
+        if call.in_unit and tape.running[-1].path in self.units:
+            self._measure_early(tape.running[-1], call, output)
         if call.path in self.units:
             inner = tape.calls[call.first : -1]
             first = type(call.module) not in self._overwritten
@@ -60,10 +58,10 @@ class Streams:
             if residual is not None:
                 self.found[call] = residual
             # A unit that another one holds, or the first of its class, may turn out not to count: its leaves stay.
-            settled = not first and (residual is not None or not nested)
+            settled = not first and (residual is not None or not call.in_unit)
             holds_units = any(other.path in self.units for other in inner)
             _let_go(inner, self.kept_inside if settled and not holds_units else self.kept)
-        elif not nested:
+        elif not call.in_unit:
             _let_go([call], self.kept)
 
     def is_identity(self, call: Call) -> bool:

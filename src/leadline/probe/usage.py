@@ -1,38 +1,36 @@
 """Facts about modules that no layer's numbers tell: never used, few values per channel, where nan begins."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from leadline.probe.capture import Call
-from leadline.probe.modules import holds_parameters, own_parameters
+from leadline.probe.modules import Anatomy
 
 FEW_VALUES = 32
 
 
-def unused_modules(modules: Mapping[str, nn.Module], met: Collection[str], reached: Collection[int]) -> tuple[str, ...]:
+def unused_modules(parts: Anatomy, met: Collection[str], reached: Collection[str]) -> tuple[str, ...]:
     """Paths of modules with parameters that never ran or whose output never met the loss; the outermost of each.
 
     Args:
-        modules: All modules by path.
+        parts: The model.
         met: Paths of the modules whose output went into the loss.
-        reached: Ids of the parameters that got a gradient. Frozen ones get none and are told by ``met``.
+        reached: Names of the parameters that got a gradient. Frozen ones get none and are told by ``met``.
     """
-    holders = {path: module for path, module in modules.items() if path and holds_parameters(module)}
-    idle = {path for path, module in holders.items() if not _is_used(path, module, met, reached, holders)}
-    return tuple(dict.fromkeys(_outermost(path, holders, idle) for path in holders if path in idle))
+    ids = {id(parts.parameters[name]) for name in reached}
+    idle = {path for path in parts.own if path and not _is_used(path, parts, met, ids)}
+    return tuple(dict.fromkeys(_outermost(path, parts.own, idle) for path in parts.own if path in idle))
 
 
-def _is_used(
-    path: str, module: nn.Module, met: Collection[str], reached: Collection[int], holders: Collection[str]
-) -> bool:
-    own = own_parameters(module)
+def _is_used(path: str, parts: Anatomy, met: Collection[str], reached: Collection[int]) -> bool:
+    own = parts.own[path].values()
     if any(p.requires_grad for p in own):
         return any(id(p) in reached for p in own)
     # Lists of parameters never run, and attention uses the weights of its projection without calling it.
-    passive = isinstance(module, (nn.ParameterList, nn.ParameterDict))
-    return passive or path in met or path.rpartition(".")[0] in holders
+    passive = isinstance(parts.modules[path], (nn.ParameterList, nn.ParameterDict))
+    return passive or path in met or path.rpartition(".")[0] in parts.own
 
 
 def _outermost(path: str, holders: Collection[str], idle: Collection[str]) -> str:

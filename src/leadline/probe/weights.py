@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 
 from leadline.probe.cancellation import Contributions
-from leadline.probe.modules import kind
+from leadline.probe.modules import Anatomy, kind
 from leadline.probe.moments import absolute_sum, norm_of, numbers_of
 
 _COLUMNS = 16  # random columns that a weight is multiplied with for its rank
@@ -80,26 +80,23 @@ class WeightGradients:
 
 
 @torch.no_grad()
-def weights(
-    modules: Mapping[str, nn.Module],
-    parameters: Mapping[str, nn.Parameter],
-    grads: WeightGradients,
-    contributions: Contributions,
-) -> Weights:
-    """The numbers of ``parameters`` and of their gradients."""
+def weights(parts: Anatomy, grads: WeightGradients, contributions: Contributions) -> Weights:
+    """The numbers of the parameters and of their gradients."""
     norms, matrices, images, columns = {}, {}, {}, _Columns()
-    for name, parameter in parameters.items():
+    for name, parameter in parts.parameters.items():
         weight = parameter.detach()
         norms[name] = norm_of(weight)
         if weight.ndim >= 2 and weight.is_floating_point():
-            matrices[name] = matrix = _as_map(modules.get(name.rpartition(".")[0]), weight)
+            matrices[name] = matrix = _as_map(parts.modules.get(name.rpartition(".")[0]), weight)
             images[name] = columns.image(matrix)
     paths = {name: name.rpartition(".")[0] for name in grads.sums}
     sizes = dict(zip(paths, numbers_of([contributions.sizes[path] for path in paths.values()]), strict=True))
     return Weights(
         norms=norms,
         grad_norms=grads.norms,
-        finite={name: 1.0 if math.isfinite(norm) else _finite_share(parameters[name]) for name, norm in norms.items()},
+        finite={
+            name: 1.0 if math.isfinite(norm) else _finite_share(parts.parameters[name]) for name, norm in norms.items()
+        },
         shapes={name: (matrix.shape[0], matrix.shape[1]) for name, matrix in matrices.items()},
         ranks=_ranks(images),
         cancellations={name: _ratio(sizes[name], total) for name, total in grads.sums.items()},
@@ -107,16 +104,14 @@ def weights(
     )
 
 
-def untied_maps(
-    modules: Mapping[str, nn.Module], parameters: Mapping[str, nn.Parameter], paths: Collection[str]
-) -> set[str]:
+def untied_maps(parts: Anatomy, paths: Collection[str]) -> set[str]:
     """Names of the weights of the modules ``paths`` that no other module uses.
 
     A tied weight's gradient sums over all its uses, so the contributions of one of them are not its.
     """
-    uses = Counter(id(p) for module in modules.values() for p in module._parameters.values() if p is not None)
+    uses = Counter(id(p) for own in parts.own.values() for p in own.values())
     names = [f"{path}.weight" if path else "weight" for path in paths]
-    return {name for name in names if name in parameters and uses[id(parameters[name])] == 1}
+    return {name for name in names if name in parts.parameters and uses[id(parts.parameters[name])] == 1}
 
 
 def _finite_share(parameter: Tensor) -> float:
