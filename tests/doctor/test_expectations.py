@@ -49,6 +49,10 @@ def test_nothing_is_expected_where_no_design_is_recognised():
     assert predict(chain({"rms": [1.0] * 4}, parts=("Tokenizer",))) == ()
 
 
+def test_nothing_is_expected_of_blocks_that_hold_more_maps_than_activations():
+    assert predict(chain({"rms": [1.0] * 4}, parts=("Linear", "ReLU", "Linear"))) == ()
+
+
 def test_batch_statistics_in_eval_mode_follow_no_law_of_the_batch():
     model, x, y = plain_mlp(6, norm="batch")
     assert predict(profiled((model.eval(), x, y))) == ()

@@ -4,15 +4,21 @@ from tests.doctor.models import HEALTHY, ResNet18, images
 
 import leadline
 
+# Those that take most of the time.
+LARGE = {"orthogonal linear net of 200", "CIFAR ResNet-56", "pre-norm GPT of 12"}
 
-@pytest.mark.parametrize("name", HEALTHY)
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in HEALTHY]
+)
 def test_a_healthy_network_has_no_error(name):
     model, inputs, targets = HEALTHY[name]()
     diagnosis = leadline.diagnose(leadline.profile(model, inputs, targets))
     assert [str(f.message) for f in diagnosis.findings if f.severity == "error"] == []
 
 
-@pytest.mark.parametrize("layers", ["blocks", pytest.param("leaves", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("layers", ["blocks", "leaves"])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_an_architecture_at_its_usual_start_has_no_error(name, layers):
     model, inputs, targets = build(name)

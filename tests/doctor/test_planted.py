@@ -12,20 +12,14 @@ CUT = {"constant-output", "dead-units"}
 PLACES = {
     "mlp": (plain_mlp, ("blocks.2.linear", "blocks.7.linear")),
     "normalised mlp": (lambda: plain_mlp(norm="batch"), ("blocks.2.linear", "blocks.7.linear")),
-    "resnet": (conv_resnet, ("stage1.1.conv1", "stage2.2.conv2", "stage3.1.conv1")),
-    "resnet without norm": (lambda: conv_resnet(norm="none"), ("stage1.1.conv1", "stage2.2.conv2", "stage3.1.conv1")),
+    "resnet": (conv_resnet, ("stage1.1.conv1", "stage3.1.conv2")),
+    "resnet without norm": (lambda: conv_resnet(norm="none"), ("stage1.1.conv1", "stage3.1.conv2")),
     "gpt": (tiny_gpt, ("transformer.h.1.attn.c_proj", "transformer.h.3.mlp.c_fc", "transformer.h.4.mlp.c_proj")),
-    "vit": (tiny_vit, ()),
+    "vit": (tiny_vit, ("vit.layers.1.attention.v_proj", "vit.layers.2.mlp.fc2", "vit.layers.4.mlp.fc1")),
 }
 
 
-def _vit_places():
-    model, _, _ = tiny_vit()
-    names = [name for name, _ in model.named_modules() if name.endswith(("dense", "fc1", "fc2", "value", "v_proj"))]
-    return [name for name in names if ".1." in name or ".4." in name]
-
-
-CASES = [(kind, path) for kind, (_, paths) in PLACES.items() for path in (paths or _vit_places())]
+CASES = [(kind, path) for kind, (_, paths) in PLACES.items() for path in paths]
 
 
 @pytest.mark.parametrize(("kind", "path"), CASES)
@@ -52,7 +46,7 @@ def test_a_weight_of_rank_one_is_found_where_it_is(kind, path):
     assert blames(diagnosis, path, {"rank-collapse"}), told(diagnosis)
 
 
-@pytest.mark.parametrize(("kind", "path"), CASES)
+@pytest.mark.parametrize(("kind", "path"), [(kind, paths[-1]) for kind, (_, paths) in PLACES.items()])
 def test_a_nan_in_a_weight_is_the_only_error_and_stands_where_it_is(kind, path):
     case = PLACES[kind][0]()
     poison(case[0], path)

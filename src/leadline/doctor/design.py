@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from statistics import median
+from typing import Literal
 
 from leadline._core.profile import LINEAR_KINDS, LayerProfile, Profile
 from leadline.theory import TORCH_NAMES
@@ -44,7 +45,7 @@ class Design:
     parts: tuple[str, ...]
     activation: str
     norm: str
-    order: str
+    order: Literal["norm_act", "act_norm"]
     residual: bool
     maps: int
     weight_std: tuple[float, ...]
@@ -53,6 +54,11 @@ class Design:
     width: int
     values: int
     pre_activation: bool
+
+    @property
+    def alternates(self) -> bool:
+        """Whether there is one linear map to every activation and norm, as the laws of plain chains suppose."""
+        return sum(part in LINEAR_KINDS for part in self.parts) == 1
 
     def __str__(self) -> str:
         return " + ".join(self.parts) + (" with a skip" if self.residual else "")
@@ -116,7 +122,7 @@ def _period(parts: tuple[str, ...]) -> tuple[str, ...]:
     return next(parts[:size] for size in sizes if parts[:size] * (len(parts) // size) == parts)
 
 
-def _order(parts: tuple[str, ...]) -> str:
+def _order(parts: tuple[str, ...]) -> Literal["norm_act", "act_norm"]:
     first = next((part for part in parts if part in NORM_KINDS or part in TORCH_NAMES), "")
     return "act_norm" if first in TORCH_NAMES else "norm_act"
 

@@ -36,6 +36,8 @@ def predict(profile: Profile) -> tuple[Prediction, ...]:
         return ()
     if design.residual:
         return tuple(_residual(profile, design))
+    if not design.alternates:
+        return ()
     if design.norm == "none":
         return tuple(_plain(profile, design))
     if design.norm == "batch":
@@ -56,12 +58,13 @@ def _plain(profile: Profile, design: Design) -> Iterator[Prediction]:
         for q, std in zip(variances, design.weight_std[1:], strict=False)
         if q > 0 and std > 0
     ]
-    signal, gradient = fmean(s.signal for s in steps) / _NATS, fmean(s.gradient for s in steps) / _NATS
+    a_link = design.maps / _NATS
+    signal, gradient = fmean(s.signal for s in steps) * a_link, fmean(s.gradient for s in steps) * a_link
     if not (math.isfinite(signal) and math.isfinite(gradient)):
         return
     slope = 2 * (gradient - signal)
     if design.activation == "identity" and design.width and not design.orthogonal:
-        drift = log_norm_drift(design.width) / _NATS
+        drift = log_norm_drift(design.width) * a_link
         signal, gradient = signal + drift, gradient + drift
     yield Prediction(
         metric="rms",
@@ -91,11 +94,12 @@ def _variances(profile: Profile, design: Design) -> list[float]:
         return []
     stds = design.weight_std
     variances = [first if design.pre_activation else stds[1] ** 2 * first + design.bias_std**2]
-    for _, std in pairwise(stds[1:]):
-        second = moments(design.activation, std=math.sqrt(variances[-1])).second
-        following = std**2 * second + design.bias_std**2
-        if not (1e-200 < following < 1e200):
-            break
+    for std in stds[2:]:
+        following = variances[-1]
+        for _ in range(design.maps):
+            following = std**2 * moments(design.activation, std=math.sqrt(following)).second + design.bias_std**2
+            if not 1e-200 < following < 1e200:
+                return variances
         variances.append(following)
     return variances
 
@@ -128,11 +132,11 @@ def _batch_norm(profile: Profile, design: Design) -> Iterator[Prediction]:
 
 def _layer_norm(design: Design) -> Iterator[Prediction]:
     stds = [std for std in design.weight_std if std > 0]
-    if not stds or design.order not in ("norm_act", "act_norm"):
+    if not stds:
         return
     sigma = math.exp(fmean(math.log(std) for std in stds))
-    order = "act_norm" if design.order == "act_norm" else "norm_act"
-    rate = layer_norm_rates(design.activation, order=order, weight_std=sigma, centred=design.norm == "layer").gradient
+    centred = design.norm == "layer"
+    rate = layer_norm_rates(design.activation, order=design.order, weight_std=sigma, centred=centred).gradient
     yield Prediction(
         metric="grad_norm",
         rate=-design.maps * rate / _NATS,

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from leadline._core.profile import LayerProfile, Profile
+from leadline._core.profile import Profile
 
 
 def layer_of(profile: Profile, module: str) -> str:
@@ -41,8 +41,3 @@ def pattern(name: str) -> str:
 def depth_of(profile: Profile, layer: str) -> int:
     """Place of ``layer`` in the order of execution; behind all others for what is no layer of the profile."""
     return next((each.depth for each in profile.layers if each.name == layer), len(profile.layers))
-
-
-def last(profile: Profile) -> LayerProfile | None:
-    """The layer that ran last."""
-    return profile.layers[-1] if profile.layers else None

@@ -14,33 +14,34 @@ from leadline.doctor.trends import Step, Trend, chain_steps, onset, trend
 
 @rule("activation-growth", source=Source(key="he2015", locator="section 2.2"))
 def activation_growth(
-    profile: Profile, *, limit: float = 2.0, error: float = 3.5, step: float = 1.5
+    profile: Profile, *, limit: float = 2.0, error: float = 3.5, step: float = 1.5, step_error: float = 2.5
 ) -> Iterator[Finding]:
     """Outputs whose root mean square grows by more than ``limit`` decades over the depth, at a rate beyond chance.
 
     2 decades is a factor of 100: the stream of a healthy pre-norm network grows like the root of the number of blocks
     and reaches that after 10,000 of them. Beyond ``error``, 3.5 decades, the loss starts in the thousands; of 240
     networks that were trained, none beyond 3.3 decades learned. One layer that multiplies by ``step`` decades (a factor
-    of 30) more than its like is named by itself; layers outside the chain are held against the one in front.
+    of 30) more than its like is named by itself, and from ``step_error`` on, a factor of 300, that is an error; stem
+    and head are held against the layer in front.
     """
     of = trend(profile, "rms", apart=step)
     yield from _geometric(of, "activation-growth", of.decades, limit, error)
-    yield from _by_one_layer(profile, of, "activation-growth", step)
+    yield from _by_one_layer(profile, of, "activation-growth", step, step_error)
 
 
 @rule("activation-decay", source=Source(key="he2015", locator="section 2.2"))
 def activation_decay(
-    profile: Profile, *, limit: float = 2.0, error: float = 6.0, step: float = 1.5
+    profile: Profile, *, limit: float = 2.0, error: float = 6.0, step: float = 1.5, step_error: float = 2.5
 ) -> Iterator[Finding]:
     """Outputs whose root mean square shrinks by more than ``limit`` decades over the depth, at a rate beyond chance.
 
     After 2 decades biases and the rounding of sums begin to outweigh the signal. ``error``, 6 decades, leaves of it
     less than float32 adds to a number near 1. One layer that lets less pass by ``step`` decades than its like is named
-    by itself; layers whose output is exactly constant are ``constant-output``.
+    by itself, as an error from ``step_error`` on; layers whose output is exactly constant are ``constant-output``.
     """
     of = trend(profile, "rms", apart=step)
     yield from _geometric(of, "activation-decay", -of.decades, limit, error)
-    yield from _by_one_layer(profile, of, "activation-decay", step)
+    yield from _by_one_layer(profile, of, "activation-decay", step, step_error)
 
 
 @rule("activation-growth", source=Source(key="zhang2019", locator="section 2"))
@@ -87,11 +88,11 @@ def _evidence(of: Trend) -> dict:
     return {"metric": of.metric, "rate": rate.estimate, "low": rate.low, "high": rate.high, "decades": of.decades}
 
 
-def _by_one_layer(profile: Profile, of: Trend, code: str, limit: float) -> Iterator[Finding]:
+def _by_one_layer(profile: Profile, of: Trend, code: str, limit: float, error: float) -> Iterator[Finding]:
     grows = code == "activation-growth"
     for step in (*_around(profile), *of.apart):
         if limit < abs(step.excess) < math.inf and (step.excess > 0) == grows:
-            yield _jump(step, code, step.excess)
+            yield _jump(step, code, error)
 
 
 def _around(profile: Profile) -> tuple[Step, ...]:
@@ -118,14 +119,14 @@ def _reads(step: Step) -> bool:
     return mapped and "Embedding" not in step.before.kind
 
 
-def _jump(step: Step, code: str, deviation: float) -> Finding:
-    layer = step.layer
-    verb = "larger" if deviation > 0 else "smaller"
+def _jump(step: Step, code: str, error: float) -> Finding:
+    layer, factor = step.layer, 10 ** abs(step.excess)
+    verb = "larger" if step.excess > 0 else "smaller"
     return Finding(
         code=code,
         layer=layer.name,
-        severity="warning" if abs(deviation) < 2.5 else "error",
-        message=f"{layer.name}: makes its input {10 ** abs(deviation):.3g} times {verb} than its like do "
+        severity="error" if abs(step.excess) >= error else "warning",
+        message=f"{layer.name}: makes its input {factor:.3g} times {verb} than its like do "
         f"(root mean square {step.before.rms:.3g} in front, {layer.rms:.3g} behind).",
         evidence={"metric": "rms", "step": step.decades, "in_front": step.before.rms, "behind": layer.rms},
     )

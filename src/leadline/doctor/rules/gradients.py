@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from leadline._core.diagnosis import Finding, Severity
-from leadline._core.profile import LINEAR_KINDS, LayerProfile, Profile
+from leadline._core.profile import LINEAR_KINDS, Profile
 from leadline._core.sources import Source
 from leadline.doctor.ranges import dtype_range
 from leadline.doctor.registry import rule
@@ -25,8 +25,8 @@ def gradient_explosion(
     factor of 30.
     """
     of = trend(profile, "grad_norm", apart=step)
-    yield from _geometric(profile, of, "gradient-explosion", -of.decades, limit, error)
-    yield from _by_one_layer(profile, of, "gradient-explosion", step)
+    yield from _geometric(of, "gradient-explosion", -of.decades, limit, error)
+    yield from _by_one_layer(of, "gradient-explosion", step)
 
 
 @rule("gradient-vanishing", source=Source(key="glorot2010", locator="section 4"))
@@ -40,8 +40,8 @@ def gradient_vanishing(
     whose backward lets less than the usual pass by ``step`` decades, or nothing at all, is named by itself.
     """
     of = trend(profile, "grad_norm", apart=step)
-    yield from _geometric(profile, of, "gradient-vanishing", of.decades, limit, error)
-    yield from _by_one_layer(profile, of, "gradient-vanishing", step)
+    yield from _geometric(of, "gradient-vanishing", of.decades, limit, error)
+    yield from _by_one_layer(of, "gradient-vanishing", step)
 
 
 @rule("aligned-gradients", source=Source(key="bjorck2018", locator="section 3.3"))
@@ -67,7 +67,7 @@ def aligned_gradients(profile: Profile, *, limit: float = 0.95, least: int = 8) 
             return
 
 
-def _geometric(profile: Profile, of: Trend, code: str, decades: float, limit: float, error: float) -> Iterator[Finding]:
+def _geometric(of: Trend, code: str, decades: float, limit: float, error: float) -> Iterator[Finding]:
     if not (of.geometric and decades > limit):
         return
     layer = onset(of, backward=True)
@@ -92,7 +92,7 @@ def _interval(of: Trend) -> str:
     return f"{low:.3g} to {high:.3g}"
 
 
-def _by_one_layer(profile: Profile, of: Trend, code: str, limit: float) -> Iterator[Finding]:
+def _by_one_layer(of: Trend, code: str, limit: float) -> Iterator[Finding]:
     grows = code == "gradient-explosion"
     for step in reversed(of.apart):
         if abs(step.excess) <= limit or (step.excess < 0) != grows:
@@ -113,7 +113,7 @@ def _cuts(of: Trend, step: Step) -> bool:
 
 
 def _jump(step: Step, code: str, decades: float) -> Finding:
-    layer: LayerProfile = step.layer
+    layer = step.layer
     if step.before.grad_norm == 0:
         message = f"{layer.name}: no gradient passes it; the norm is {layer.grad_norm:.3g} behind it and 0 in front."
     else:
