@@ -13,6 +13,8 @@ from leadline._core.errors import UsageError
 # By the number of axes of space.
 _WEIGHT_GRAD = {1: grad.conv1d_weight, 2: grad.conv2d_weight, 3: grad.conv3d_weight}
 
+_CACHED = 2**16  # entries
+
 
 def cancellation(
     inputs: Tensor, output_grads: Tensor, *, layer: nn.Module | None = None, weight_grad: Tensor | None = None
@@ -103,7 +105,10 @@ def _convolution_size(inputs: Tensor, output_grads: Tensor, layer: _ConvNd) -> T
 
 
 def _l1(x: Tensor, *, dim: int) -> Tensor:
-    return x.abs().sum(dim, dtype=torch.promote_types(x.dtype, torch.float32)).double()
+    # In parts whose magnitudes stay in the cache: written to fresh memory they cost more than their sum.
+    rows = max(1, _CACHED * len(x) // max(1, x.numel()))
+    wide = torch.promote_types(x.dtype, torch.float32)
+    return torch.cat([part.abs().sum(dim, dtype=wide) for part in x.split(rows)]).double()
 
 
 def _weight_gradient(inputs: Tensor, output_grads: Tensor, layer: nn.Module | None) -> Tensor:

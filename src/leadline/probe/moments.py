@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 _RUN = 2**16  # entries that are summed in float32
-_CACHED = 2**14  # entries of a temporary that stays in the cache
+_CACHED = 2**16  # entries of a temporary that stays in the cache
 
 
 @dataclass(frozen=True, kw_only=True)
