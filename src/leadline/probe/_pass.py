@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from leadline._core.errors import UsageError
@@ -13,18 +13,17 @@ from leadline.probe.active import activations
 from leadline.probe.again import outputs_again
 from leadline.probe.backward import failures_named, gradients
 from leadline.probe.cancellation import Contributions
-from leadline.probe.capture import Call, Tape, nodes_made, watched
+from leadline.probe.capture import Call, nodes_made, watched
 from leadline.probe.graph import REENTRANT, nodes_behind, number_of
 from leadline.probe.guard import undisturbed
 from leadline.probe.inputs import Batch, differentiable
 from leadline.probe.loss import Loss, main_output, scalar_loss
-from leadline.probe.meter import Meter
 from leadline.probe.modules import Anatomy, anatomy
+from leadline.probe.outputs import Outputs
 from leadline.probe.record import Pass, profile_of
 from leadline.probe.refusal import refusals_named
 from leadline.probe.select import Layers, layers_of, plan
 from leadline.probe.streams import Streams
-from leadline.probe.tokens import token_metrics
 from leadline.probe.weights import WeightGradients, untied_maps, weights
 
 # Rows of a spectrum. Its cost goes with their third power and is paid for every layer, while rates along many layers
@@ -50,11 +49,17 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
     wanted = plan(parts, settings.layers)
     streams = Streams(units=wanted.composed, kept=wanted.kept, kept_inside=wanted.kept_inside)
     contributions = Contributions()
+    rows = settings.rows or (ROWS if wanted.expected <= MANY_LAYERS else ROWS // 2)
+    measured = Outputs(batch=batch, rows=rows, at_once=wanted.at_once)
+    listeners = (contributions.ended, streams.ended, measured.ended)
     in_place = any(getattr(module, "inplace", False) for module in parts.modules.values())
-    listeners = (contributions.ended, streams.ended)
+
+    def waits(call: Call) -> bool:
+        return in_place and call.path in wanted.kept and not wanted.at_once(call)
+
     with (
         undisturbed(parts.model),
-        watched(parts, copied=wanted.kept if in_place else (), units=wanted.composed, listeners=listeners) as tape,
+        watched(parts, copies=waits, units=wanted.composed, listeners=listeners) as tape,
     ):
         fed, leaves = differentiable(batch)
         with refusals_named(tape):
@@ -65,22 +70,20 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
         layers, units = layers_of(wanted, tape.calls, streams.is_identity)
         given = Call.of("inputs", leaves[0] if leaves and fed.first.is_floating_point() else fed.first)
         met = Call.of("outputs", main_output(outputs))
-        meter = Meter(batch=batch, rows=settings.rows or (ROWS if len(layers) <= MANY_LAYERS else ROWS // 2))
-        for call in (given, *layers, met):
-            meter.take((call, "output"), call.output if call.intact else None)
-        tokens = token_metrics(layers, batch, rows=meter.rows)
-        overwritten = {call.name for call in layers if not call.intact}
+        measured.take(given, given.output)
+        measured.take(met, met.output)
+        overwritten = measured.take_rest(layers)
         for call in tape.calls:
             call.output = None
+        reentrant = any(node.name() == REENTRANT for node in behind)
+        measured.await_grads(tape, {*layers, met}, contributions, reentrant=reentrant)
         learning = {name: p for name, p in parts.parameters.items() if p.requires_grad}
         grads = WeightGradients(summed=untied_maps(parts, contributions.counts))
-        reentrant = any(node.name() == REENTRANT for node in behind)
-        _await(tape, {*layers, met}, meter, contributions, reentrant=reentrant)
         with failures_named():
             active = activations([node for node in behind if number_of(node) < made], tape.calls)
             arrived = gradients(loss, learning, [*leaves, *tape.entries], grads.take, reentrant=reentrant)
     if leaves and fed.first.is_floating_point():
-        meter.take((given, "grad"), arrived[0])
+        measured.take_grad(given, arrived[0])
     numbers = weights(parts, grads, contributions)
     value = float(loss.detach())
     first_nonfinite = ""
@@ -88,11 +91,9 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
     if overwritten or diverged:
         again = outputs_again(parts, batch, overwritten)
         first_nonfinite = again.first_nonfinite
-        repeated = [call for call in layers if call.name in again.outputs]
-        for call in repeated:
-            call.output = again.outputs[call.name]
-            meter.take((call, "output"), call.output)
-        tokens |= token_metrics(repeated, batch, rows=meter.rows)
+        for call in layers:
+            if call.name in again.outputs:
+                measured.take(call, again.outputs[call.name])
     done = Pass(
         parts=parts,
         batch=batch,
@@ -102,9 +103,9 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
         residuals=streams.found,
         inputs=given,
         outputs=met,
-        numbers=meter.numbers(),
-        rows=meter.rows,
-        tokens=tokens,
+        numbers=measured.numbers(),
+        rows=rows,
+        tokens=measured.token_metrics(),
         active=active,
         weights=numbers,
         behind=behind,
@@ -115,28 +116,6 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
         first_nonfinite=first_nonfinite,
     )
     return profile_of(done)
-
-
-def _await(tape: Tape, layers: set[Call], meter: Meter, contributions: Contributions, *, reentrant: bool) -> None:
-    """Have gradients of outputs measured as they arrive."""
-
-    def arrived(call: Call, grad: Tensor) -> None:
-        contributions.arrived(call, grad)
-        if call in layers:
-            meter.take((call, "grad"), grad)
-
-    tape.await_grads({*layers, *contributions.given}, arrived)
-    if reentrant:
-        # What ran without gradients inside such a checkpoint runs again with them; the last of its calls comes first.
-        waiting = [call for call in tape.calls if call in layers and call.node is None]
-
-        def replayed(path: str, tensor: Tensor) -> None:
-            call = next((call for call in reversed(waiting) if call.path == path), None)
-            if call is not None and tensor.requires_grad:
-                waiting.remove(call)
-                tape.await_grad(tensor, lambda grad: arrived(call, grad.detach()))
-
-        tape.replayed = replayed
 
 
 def _check(parts: Anatomy) -> None:

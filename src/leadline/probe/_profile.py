@@ -1,6 +1,6 @@
 """The public function: what a batch shows of a model, layer by layer, forward and backward."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -70,10 +70,14 @@ def profile(
     if not callable(model):
         raise UsageError(f"model must be a torch.nn.Module or a function that returns one; got {type(model).__name__}.")
     check_choice("effort", effort, ("standard", "full"))
-    if rows is not None and rows < 2:
-        raise UsageError(f"rows must be at least 2, so that rows can be told apart; got {rows}.")
-    if draws < 1:
-        raise UsageError(f"draws must be at least 1; got {draws}.")
+    if rows is not None and not (isinstance(rows, int) and rows >= 2):
+        raise UsageError(f"rows must be at least 2 and a whole number, so that rows can be told apart; got {rows!r}.")
+    if not (isinstance(draws, int) and draws >= 1):
+        raise UsageError(f"draws must be at least 1 and a whole number; got {draws!r}.")
+    if loss is not None and not callable(loss):
+        raise UsageError(f"loss must be a function loss(outputs, targets) that returns a scalar; got {loss!r}.")
+    if not (callable(layers) or (isinstance(layers, (str, Sequence)) and layers)):
+        raise UsageError(f"layers must be 'blocks', 'leaves', patterns on dotted names or a predicate; got {layers!r}.")
     batch = as_batch(inputs, targets, model)
     settings = Settings(targets=targets, loss=loss, layers=layers, rows=rows, seed=seed)
     if not isinstance(model, nn.Module):

@@ -33,7 +33,7 @@ def outputs_again(parts: Anatomy, batch: Batch, names: Collection[str]) -> Again
             first_nonfinite.append(call.name)
 
     paths = {name.partition("#")[0] for name in names}
-    with undisturbed(parts.model), watched(parts, copied=paths, listeners=(ended,)) as tape:
+    with undisturbed(parts.model), watched(parts, copies=lambda call: call.path in paths, listeners=(ended,)) as tape:
         fed, _ = differentiable(batch)
         parts.model(*fed.args, **fed.kwargs)
         tape.recording = False

@@ -95,28 +95,28 @@ class Tape:
 
     Attributes:
         holders: Paths of the modules with parameters of their own.
-        copied: Paths of the modules whose outputs are copied at once, because something may write on them later.
+        copies: Whether the output of a call is copied, because something may write on it before it is looked at.
         units: Paths of the modules inside which calls are marked.
         listeners: Called with each call as it ends and with its output.
         calls: In the order in which they ended.
         running: The calls under way, innermost last; after an exception, where it happened.
         entries: Leaves put where integers became numbers without a gradient, so that gradients flow behind them.
         recording: Whether calls are noted.
-        replayed: Told of modules that run while nothing is recorded: checkpoints do so during the backward pass.
     """
 
     holders: Container[str] = ()
-    copied: Container[str] = ()
+    copies: Callable[[Call], bool] = lambda call: False
     units: Container[str] = ()
     listeners: Sequence["Listener"] = ()
     calls: list[Call] = field(default_factory=list)
     running: list[Call] = field(default_factory=list)
     entries: list[Tensor] = field(default_factory=list)
     recording: bool = True
-    replayed: Callable[[str, Tensor], None] | None = None
     _counts: dict[str, int] = field(default_factory=dict)
     _carrier: Call | None = None
     _handles: list[Any] = field(default_factory=list)
+    _replays: list[Call] = field(default_factory=list)
+    _then: Callable[[Call, Tensor], None] = lambda call, grad: None
 
     def start(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A module starts."""
@@ -132,26 +132,25 @@ class Tape:
         """A module is done. Returns what takes the place of its output, or ``None``."""
         tensor = first_float(output)
         if not self.recording:
-            if self.replayed is not None and tensor is not None:
-                self.replayed(path, tensor)
+            self._replayed(path, tensor)
             return None
         # A call that an exception ended, one that the model caught, is still there.
         while (call := self.running.pop()).module is not module:
             pass
+        call.innermost = call.first == len(self.calls)
         replaced = None
         if tensor is not None:
             if not tensor.requires_grad and tensor is output and _enters(call):
                 self.entries.append(tensor.detach().requires_grad_())
                 tensor = replaced = self.entries[-1].clone()
             values = tensor.detach()
-            call.take(values.clone() if path in self.copied else values, like=tensor)
+            call.take(values.clone() if self.copies(call) else values, like=tensor)
             source = first_float(call.arguments)
             call.source = None if source is None else source.grad_fn
             call.stored = _saving_hooks(False) is None
         call.stop = nodes_made()
         self._counts[path] = count = self._counts.get(path, 0) + 1
         call.name = path if count == 1 else f"{path}#{count}"
-        call.innermost = call.first == len(self.calls)
         if call.holds and call.innermost:
             self._carrier = call
         call.carrier = self._carrier
@@ -172,6 +171,17 @@ class Tape:
                 self._handles.append(call.node.register_prehook(partial(_arrived, call, then)))
             elif call.leaf is not None:
                 self.await_grad(call.leaf, partial(_looked_at, call, then))
+
+    def await_replays(self, calls: Sequence[Call], then: Callable[[Call, Tensor], None]) -> None:
+        """The same for calls that a re-entrant checkpoint ran without gradients, and runs again with them."""
+        self._replays, self._then = list(calls), then
+
+    def _replayed(self, path: str, tensor: Tensor | None) -> None:
+        # The last calls come first, as in any backward pass.
+        call = next((call for call in reversed(self._replays) if call.path == path), None)
+        if call is not None and tensor is not None and tensor.requires_grad:
+            self._replays.remove(call)
+            self.await_grad(tensor, partial(_looked_at, call, self._then))
 
     def await_grad(self, tensor: Tensor, then: Callable[[Tensor], None]) -> None:
         """``then`` is called with the gradient of ``tensor`` once it is complete."""
@@ -206,10 +216,14 @@ def _enters(call: Call) -> bool:
 
 @contextmanager
 def watched(
-    parts: Anatomy, *, copied: Container[str] = (), units: Container[str] = (), listeners: Sequence[Listener] = ()
+    parts: Anatomy,
+    *,
+    listeners: Sequence[Listener],
+    copies: Callable[[Call], bool] = lambda call: False,
+    units: Container[str] = (),
 ) -> Iterator[Tape]:
     """Hooks on all modules, noting on a tape with these attributes. No hook survives the block."""
-    tape = Tape(holders=parts.own, copied=copied, units=units, listeners=listeners)
+    tape = Tape(holders=parts.own, copies=copies, units=units, listeners=listeners)
     handles: list[Any] = []
     try:
         for path, module in parts.modules.items():

@@ -35,7 +35,11 @@ def scalar_loss(outputs: Any, targets: Any, loss: Loss | None, *, seed: int) -> 
         raise UsageError("The output carries no gradient: no floating-point output depends on a parameter or input.")
     if targets is None:
         return cotangent_product(outputs, seed=seed), "cotangent"
-    targets = torch.as_tensor(targets, device=output.device)
+    if not isinstance(targets, Tensor):
+        raise UsageError(
+            f"targets must be a tensor, or loss= a function that takes what they are; got {type(targets).__name__}."
+        )
+    targets = targets.to(output.device)
     if targets.is_floating_point():
         return _mean_square(output, targets), "mse"
     return _cross_entropy(output, targets), "cross_entropy"
@@ -45,7 +49,7 @@ def cotangent_product(outputs: Any, *, seed: int) -> Tensor:
     """Inner product of all float outputs with one fixed random direction of unit length over all of them."""
     floats = [t for t in tensors(outputs) if t.is_floating_point() and t.requires_grad]
     generator = torch.Generator().manual_seed(seed)
-    directions = [torch.randn(t.shape, generator=generator) for t in floats]
+    directions = [torch.randn(t.shape, generator=generator, dtype=torch.float32) for t in floats]
     length = torch.stack([d.double().square().sum() for d in directions]).sum().sqrt()
     parts = [(_wide(t) * (d / length).to(t.device)).sum() for t, d in zip(floats, directions, strict=True)]
     return torch.stack([part.to(parts[0].device) for part in parts]).sum()

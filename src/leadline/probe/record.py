@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,12 +18,11 @@ from leadline.probe.graph import paths_behind
 from leadline.probe.inputs import Batch, repeated_samples
 from leadline.probe.meter import Numbers
 from leadline.probe.modules import Anatomy, is_leaf, kind
+from leadline.probe.outputs import Side
 from leadline.probe.rows import SEQUENCES
 from leadline.probe.streams import Residual
 from leadline.probe.usage import small_batch_norms, unused_modules
 from leadline.probe.weights import Weights
-
-Side = Literal["output", "grad"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +199,7 @@ def _notes(done: Pass) -> Iterator[str]:
     size = done.batch.size
     if size > done.rows:
         yield f"Spectra were taken of {done.rows} of {size} samples, evenly spaced."
-    if done.tokens and size > SEQUENCES:
+    if any(layer in done.tokens for layer in done.layers) and size > SEQUENCES:
         yield f"Metrics of tokens are means over {SEQUENCES} of {size} sequences, evenly spaced."
     if any(not call.stored for call in done.calls):
         yield "Activations behind checkpoints were not read: their values are not kept."

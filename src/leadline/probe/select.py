@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from torch import nn
 
@@ -43,6 +44,22 @@ class Plan:
     def kept(self) -> frozenset[str]:
         """Paths of all modules that may become a layer."""
         return self.chosen.union(self.units, self.spare)
+
+    @cached_property
+    def early(self) -> frozenset[str]:
+        """Paths of those that are layers as far as can be told before all have run."""
+        return frozenset(self.units).difference(_parents(self.units)) | self.chosen if self.blocks else self.chosen
+
+    def at_once(self, call: Call) -> bool:
+        """Whether a call that has just ended is such a layer: no unit holds it, and none is inside it."""
+        if call.path not in self.early or call.in_unit:
+            return False
+        return not self.blocks or call.path in self.units or call.innermost
+
+    @property
+    def expected(self) -> int:
+        """How many layers there will be, about: calls are not known yet."""
+        return sum(not self.blocks or path in self.units or not _is_within(path, self.units) for path in self.early)
 
     @property
     def kept_inside(self) -> frozenset[str]:

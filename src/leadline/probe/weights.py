@@ -137,7 +137,8 @@ class _Columns:
         key = (matrix.shape[1], matrix.device)
         if key not in self._columns:
             generator = torch.Generator().manual_seed(matrix.shape[1])
-            self._columns[key] = torch.randn(matrix.shape[1], _COLUMNS, generator=generator).to(matrix.device)
+            columns = torch.randn(matrix.shape[1], _COLUMNS, generator=generator, dtype=torch.float32)
+            self._columns[key] = columns.to(matrix.device)
         return matrix.float() @ self._columns[key]
 
 
