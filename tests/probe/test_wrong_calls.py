@@ -11,7 +11,7 @@ CALLS = {
     "leadline.profile(net, x, layers='')": "layers must be 'blocks', 'leaves', patterns",
     "leadline.profile(net, x, rows='a')": "rows must be at least 2 and a whole number",
     "leadline.profile(net, x, {'y': x})": "targets must be a tensor, or loss= a function",
-    "leadline.diagnose(net)": "diagnose explains a Profile, what leadline.profile(model, inputs) returns; got Sequential",
+    "leadline.diagnose(net)": "what leadline.profile(model, inputs) returns; got Sequential",
 }
 PROGRAM = """
 import leadline, torch

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from leadline._core.diagnosis import Diagnosis, Finding, Prediction
+from leadline._core.errors import UsageError
 from leadline._core.profile import Profile
 from leadline.doctor.depth import depth_limit
 from leadline.doctor.expectations import predict
@@ -23,6 +24,9 @@ def diagnose(profile: Profile) -> Diagnosis:
     Returns:
         The diagnosis. A profile without layers gives no findings, and ``nan`` where there is nothing to rest on.
 
+    Raises:
+        UsageError: If it is given anything but a profile.
+
     Example:
         >>> import leadline, torch
         >>> from leadline._core.randomness import seeded
@@ -33,6 +37,10 @@ def diagnose(profile: Profile) -> Diagnosis:
         >>> [finding.code for finding in leadline.diagnose(leadline.profile(net, x)).findings]
         ['nonfinite']
     """
+    if not isinstance(profile, Profile):
+        raise UsageError(
+            f"diagnose explains a Profile, what leadline.profile(model, inputs) returns; got {type(profile).__name__}."
+        )
     predictions = predict(profile)
     findings = [_with_theory(finding, predictions) for rule in rules() for finding in rule(profile)]
     score = trainable(profile)
