@@ -77,7 +77,10 @@ def profile(
     if loss is not None and not callable(loss):
         raise UsageError(f"loss must be a function loss(outputs, targets) that returns a scalar; got {loss!r}.")
     if not (callable(layers) or (isinstance(layers, (str, Sequence)) and layers)):
-        raise UsageError(f"layers must be 'blocks', 'leaves', patterns on dotted names or a predicate; got {layers!r}.")
+        raise UsageError(
+            "layers must be 'blocks', 'leaves', patterns on dotted names or a predicate, and not an empty list or word; "
+            f"got {layers!r}."
+        )
     batch = as_batch(inputs, targets, model)
     settings = Settings(targets=targets, loss=loss, layers=layers, rows=rows, seed=seed)
     if not isinstance(model, nn.Module):
