@@ -78,8 +78,8 @@ def profile(
         raise UsageError(f"loss must be a function loss(outputs, targets) that returns a scalar; got {loss!r}.")
     if not (callable(layers) or (isinstance(layers, (str, Sequence)) and layers)):
         raise UsageError(
-            "layers must be 'blocks', 'leaves', patterns on dotted names or a predicate, and not an empty list or word; "
-            f"got {layers!r}."
+            "layers must be 'blocks', 'leaves', patterns on dotted names or a predicate, "
+            f"and not an empty list or word; got {layers!r}."
         )
     batch = as_batch(inputs, targets, model)
     settings = Settings(targets=targets, loss=loss, layers=layers, rows=rows, seed=seed)
