@@ -53,6 +53,12 @@ def test_nothing_is_expected_of_blocks_that_hold_more_maps_than_activations():
     assert predict(chain({"rms": [1.0] * 4}, parts=("Linear", "ReLU", "Linear"))) == ()
 
 
+def test_of_fractional_batch_normalisation_only_the_scale_is_expected():
+    profile = profiled(plain_mlp(6, norm="fractional"))
+    assert recognise(profile).norm == "fractional"
+    assert [(prediction.metric, prediction.rate) for prediction in predict(profile)] == [("rms", 0.0)]
+
+
 def test_batch_statistics_in_eval_mode_follow_no_law_of_the_batch():
     model, x, y = plain_mlp(6, norm="batch")
     assert predict(profiled((model.eval(), x, y))) == ()

@@ -4,7 +4,7 @@ from torch import nn
 
 from leadline._core.errors import UsageError
 from leadline.data import gaussian
-from leadline.nn import resnet, vgg19
+from leadline.nn import FractionalBatchNorm2d, alpha_for_depth, resnet, vgg19
 from leadline.nn.designs import BasicBlock, ConvBlock
 from leadline.nn.designs.resnet import PadShortcut
 
@@ -50,11 +50,20 @@ def test_a_block_adds_its_branch_to_the_stream():
     torch.testing.assert_close(block(x), torch.relu(x + block.conv2(torch.relu(block.conv1(x)))))
 
 
-@pytest.mark.parametrize("norm", ["none", "batch", "layer", "group"])
+@pytest.mark.parametrize("norm", ["none", "batch", "fractional", "layer", "group"])
 def test_only_batch_norm_takes_the_place_of_biases(norm):
     net = resnet(1, 10, depth=8, norm=norm)
-    assert (net.stage1[0].conv1.bias is None) == (norm == "batch")
+    assert (net.stage1[0].conv1.bias is None) == (norm in ("batch", "fractional"))
     assert (net.stage1[0].norm1 is None) == (norm == "none")
+
+
+def test_fractional_batch_norm_has_the_exponent_of_the_convolutions():
+    exponents = [
+        {part.alpha for part in net.modules() if isinstance(part, FractionalBatchNorm2d)}
+        for net in (resnet(1, 10, depth=20, norm="fractional"), vgg19(1, 10, width=4, norm="fractional"))
+    ]
+    assert exponents == [{alpha_for_depth(19)}, {alpha_for_depth(16)}]
+    assert resnet(1, 10, norm="fractional", alpha=0.2).norm.alpha == 0.2
 
 
 @pytest.mark.parametrize("build", [resnet, vgg19])

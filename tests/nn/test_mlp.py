@@ -59,6 +59,20 @@ def test_batch_norm_drops_the_bias_before_it_and_no_other():
     assert mlp(64, 10, depth=2, norm="layer").blocks[0].linear.bias is not None
 
 
+def test_fractional_batch_norm_has_the_exponent_of_the_depth_or_the_one_given():
+    net = mlp(64, 10, depth=40, norm="fractional")
+    assert {block.norm.alpha for block in net.blocks} == {0.5}
+    assert net.blocks[0].linear.bias is None
+    assert mlp(64, 10, depth=40, norm="fractional", alpha=0.2).blocks[0].norm.alpha == 0.2
+
+
+def test_an_exponent_for_another_norm_is_refused():
+    with pytest.raises(
+        UsageError, match=r"alpha is the exponent of norm='fractional'; got alpha=0\.1 with norm='batch'"
+    ):
+        mlp(64, 10, norm="batch", alpha=0.1)
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_does_not():
     a, b, c = (mlp(8, 2, depth=2, seed=s).blocks[0].linear.weight for s in (1, 1, 2))
     assert torch.equal(a, b)

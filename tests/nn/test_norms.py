@@ -40,7 +40,14 @@ def test_channels_that_eight_does_not_divide_form_one_group():
 
 
 def test_an_unknown_norm_offers_the_nearest():
-    with pytest.raises(UsageError, match=r"none, batch, layer, rms; got 'bach' \(did you mean 'batch'"):
+    with pytest.raises(UsageError, match=r"none, batch, fractional, layer, rms; got 'bach' \(did you mean 'batch'"):
         feature_norm("bach", 8)
-    with pytest.raises(UsageError, match="none, batch, layer, group; got 'rms'"):
+    with pytest.raises(UsageError, match="none, batch, fractional, layer, group; got 'rms'"):
         map_norm("rms", 8)
+
+
+def test_fractional_norms_have_the_exponent_given_or_the_default():
+    assert feature_norm("fractional", 8, alpha=0.3).alpha == map_norm("fractional", 8, alpha=0.3).alpha == 0.3
+    assert feature_norm("fractional", 8).alpha == 0.1
+    with pytest.raises(UsageError, match=r"alpha must be in \[0, 1\]; got 2"):
+        map_norm("fractional", 8, alpha=2.0)

@@ -78,9 +78,16 @@ def test_options_reach_the_design():
     assert net.blocks[1].skip == 1.0
 
 
+def test_fractional_batch_norm_is_an_option_with_its_exponent():
+    assert load("mlp:depth=40,width=8,norm=fractional").model.blocks[0].norm.alpha == 0.5
+    assert load("vgg19:width=2,norm=fractional,alpha=0.2").model.features[0].norm.alpha == 0.2
+
+
 @pytest.mark.parametrize(
     ("target", "options", "message"),
     [
+        ("mlp:norm=batch,alpha=0.1", {}, "alpha is the exponent of norm='fractional'"),
+        ("mlp:norm=fractional,alpha=2", {}, r"alpha must be in \[0, 1\]; got 2.0"),
         ("mlp:activaton=relu", {}, r"mlp has no option 'activaton' \(did you mean 'activation'\?\)"),
         ("mlp:activation=rellu", {}, r"mlp option activation must be one of .*\(did you mean 'relu'\?\)"),
         ("mlp:depth=0", {}, r"depth must be at least 1; got 0\."),

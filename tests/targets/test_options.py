@@ -25,6 +25,19 @@ def test_an_option_prints_its_default_and_choices():
     assert str(OPTIONS[2]) == "norm=none (none, batch)"
 
 
+def test_an_option_that_the_builder_chooses_is_none_until_it_is_given():
+    def chosen(*, alpha: float | None = None): ...
+
+    (option,) = made = options_of(chosen, hidden=())
+    assert (option.kind, option.default, str(option)) == ("float", None, "alpha")
+    assert read(made, {}, whose="net") == {"alpha": None}
+    assert read(made, {"alpha": "0.5"}, whose="net") == {"alpha": 0.5}
+    with pytest.raises(UsageError, match="alpha must be a finite number; got 'None'"):
+        read(made, {"alpha": "None"}, whose="net")
+    with pytest.raises(UsageError, match="depth must be a whole number; got None"):
+        read(OPTIONS, {"depth": None}, whose="net")
+
+
 def test_words_become_values_and_the_rest_keeps_its_default():
     assert read(OPTIONS, {"depth": "7", "gain": "1e-1"}, whose="net") == {"depth": 7, "gain": 0.1, "norm": "none"}
 

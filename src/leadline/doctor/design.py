@@ -15,6 +15,10 @@ NORM_KINDS = {
     "BatchNorm2d": "batch",
     "BatchNorm3d": "batch",
     "SyncBatchNorm": "batch",
+    "FractionalBatchNorm": "fractional",
+    "FractionalBatchNorm1d": "fractional",
+    "FractionalBatchNorm2d": "fractional",
+    "FractionalBatchNorm3d": "fractional",
     "LayerNorm": "layer",
     "RMSNorm": "rms",
     "LlamaRMSNorm": "rms",
@@ -29,7 +33,7 @@ class Design:
     Attributes:
         parts: Linear maps, norms and activations of the link, by class, in order of execution.
         activation: Name of the activation in ``leadline.theory``; ``"identity"`` where there is none.
-        norm: ``"none"``, ``"batch"``, ``"layer"`` or ``"rms"``.
+        norm: ``"none"``, ``"batch"``, ``"fractional"``, ``"layer"`` or ``"rms"``.
         order: ``"norm_act"`` or ``"act_norm"``; meaningless without norm.
         residual: Whether a skip leads around the link.
         maps: Linear maps in the link.

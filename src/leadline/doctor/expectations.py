@@ -42,6 +42,8 @@ def predict(profile: Profile) -> tuple[Prediction, ...]:
         return tuple(_plain(profile, design))
     if design.norm == "batch":
         return tuple(_batch_norm(profile, design))
+    if design.norm == "fractional":
+        return tuple(_fractional(profile, design))
     return tuple(_layer_norm(design))
 
 
@@ -127,6 +129,17 @@ def _batch_norm(profile: Profile, design: Design) -> Iterator[Prediction]:
             rate=0.0,
             statement=f"{design}: batch normalisation sets {what} in every layer.",
             source=Source(key="yang2019", locator="section 3"),
+        )
+
+
+def _fractional(profile: Profile, design: Design) -> Iterator[Prediction]:
+    """Of the gradient no law is known: behind a ReLU it grows by half of what it does behind batch normalisation."""
+    if profile.mode == "train" and (design.order == "norm_act" or design.activation in HOMOGENEOUS):
+        yield Prediction(
+            metric="rms",
+            rate=0.0,
+            statement=f"{design}: fractional batch normalisation sets the scale of the layer anew.",
+            source=Source(key="leadline"),
         )
 
 

@@ -46,7 +46,7 @@ def designs() -> tuple[Design, ...]:
     """Every built-in design.
 
     >>> [option.name for option in designs()[0].options]
-    ['depth', 'width', 'activation', 'norm', 'init', 'gain', 'skip']
+    ['depth', 'width', 'activation', 'norm', 'alpha', 'init', 'gain', 'skip']
     """
     return tuple(DESIGNS.values())
 

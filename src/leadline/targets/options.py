@@ -3,6 +3,7 @@
 import ast
 import inspect
 import math
+import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,24 +24,26 @@ class Option:
     Attributes:
         name: As in ``name=value``.
         kind: Type of the value: ``"int"``, ``"float"``, ``"bool"`` or ``"str"``.
-        default: Value where it is not given.
+        default: Value where it is not given; ``None`` where the design then chooses.
         choices: The words that are allowed; empty where any value of the kind is.
     """
 
     name: str
     kind: str
-    default: int | float | bool | str
+    default: int | float | bool | str | None
     choices: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.name}={self.default}" + (f" ({', '.join(self.choices)})" if self.choices else "")
+        value = "" if self.default is None else f"={self.default}"
+        return f"{self.name}{value}" + (f" ({', '.join(self.choices)})" if self.choices else "")
 
 
 def options_of(builder: Callable[..., Any], *, hidden: Iterable[str], **defaults: Any) -> tuple[Option, ...]:
     """The keyword-only parameters of ``builder`` as options.
 
     Args:
-        builder: Its keywords are annotated ``int``, ``float``, ``bool``, ``str`` or as a ``Literal`` of words.
+        builder: Its keywords are annotated ``int``, ``float``, ``bool``, ``str`` or as a ``Literal`` of words; one
+            that the builder chooses where it is not given also ``| None``.
         hidden: Keywords that are no options.
         defaults: Defaults other than the builder's own.
 
@@ -52,7 +55,7 @@ def options_of(builder: Callable[..., Any], *, hidden: Iterable[str], **defaults
         >>> [str(option) for option in options_of(build, hidden={"seed"}, depth=5)]
         ['depth=5']
     """
-    hints = typing.get_type_hints(builder)
+    hints = {name: _given(hint) for name, hint in typing.get_type_hints(builder).items()}
     return tuple(
         Option(
             name=name,
@@ -63,6 +66,12 @@ def options_of(builder: Callable[..., Any], *, hidden: Iterable[str], **defaults
         for name, parameter in inspect.signature(builder).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY and name not in hidden
     )
+
+
+def _given(hint: Any) -> Any:
+    """``float`` of ``float | None``."""
+    others = [each for each in typing.get_args(hint) if each is not type(None)]
+    return others[0] if isinstance(hint, types.UnionType) and len(others) == 1 else hint
 
 
 def split(text: str) -> dict[str, str]:
@@ -123,6 +132,9 @@ def read(options: Iterable[Option], given: Mapping[str, Any], *, whose: str) -> 
     values = {}
     for option in options:
         value = given.get(option.name, option.default)
+        if value is None and option.default is None:
+            values[option.name] = None
+            continue
         values[option.name] = as_kind(kinds[option.kind], value, what=f"{whose} option {option.name}")
         if option.choices:
             check_choice(f"{whose} option {option.name}", values[option.name], option.choices)

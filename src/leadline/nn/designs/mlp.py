@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from leadline._core.randomness import seeded
 from leadline.nn.activations import ActivationName, activation as make_activation
 from leadline.nn.designs.checks import check_at_least
-from leadline.nn.norms import FeatureNorm, feature_norm
+from leadline.nn.norms import TAKES_THE_BIAS, FeatureNormName, exponent, feature_norm
 from leadline.nn.weights import InitName, fill
 
 
@@ -47,7 +47,8 @@ def mlp(
     depth: int = 10,
     width: int = 128,
     activation: ActivationName = "relu",
-    norm: FeatureNorm = "none",
+    norm: FeatureNormName = "none",
+    alpha: float | None = None,
     init: InitName = "default",
     gain: float = 1.0,
     skip: float = 0.0,
@@ -57,8 +58,8 @@ def mlp(
     r"""A perceptron of ``depth`` hidden blocks, so of ``depth`` + 1 linear maps.
 
     The blocks are ``blocks.0`` … ``blocks.{depth-1}``, each with ``linear``, ``norm`` (where there is one)
-    and ``activation``; the last map is ``head``. Blocks before batch normalisation have no bias, whose
-    gradient would be zero.
+    and ``activation``; the last map is ``head``. Blocks before batch normalisation, fractional or not, have no bias,
+    whose gradient would be zero.
 
     Args:
         in_features: Entries of one sample.
@@ -67,6 +68,7 @@ def mlp(
         width: Features of every block.
         activation: Name of the activation.
         norm: Normalisation between the linear map and the activation.
+        alpha: Exponent of ``norm="fractional"``; by default ``alpha_for_depth(depth)``.
         init: Law of the weights, head included, as in ``leadline.nn.fill``; ``"default"`` is the linear layer's own.
         gain: Factor on the weights.
         skip: Weight of the identity path around each block; 0 is none. The first block has one only
@@ -78,7 +80,7 @@ def mlp(
         The network in train mode, float32.
 
     Raises:
-        UsageError: If a size is below 1 or a name is unknown.
+        UsageError: If a size is below 1, a name is unknown, or ``alpha`` is out of range or given for another ``norm``.
 
     Example:
         >>> net = mlp(64, 10, depth=3, width=32, norm="batch")
@@ -88,11 +90,12 @@ def mlp(
         Linear(in_features=64, out_features=32, bias=False)
     """
     check_at_least(1, in_features=in_features, classes=classes, depth=depth, width=width)
+    alpha = exponent(norm, alpha=alpha, depth=depth)
     with seeded(seed):
         blocks = [
             MLPBlock(
-                linear(fan_in, width, bias=norm != "batch"),
-                feature_norm(norm, width),
+                linear(fan_in, width, bias=norm not in TAKES_THE_BIAS),
+                feature_norm(norm, width, alpha=alpha),
                 make_activation(activation),
                 skip=skip if fan_in == width else 0.0,
             )

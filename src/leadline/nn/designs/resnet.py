@@ -8,7 +8,7 @@ from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
 from leadline.nn.activations import ActivationName, activation as make_activation
 from leadline.nn.designs.checks import check_at_least
-from leadline.nn.norms import MapNorm, map_norm
+from leadline.nn.norms import TAKES_THE_BIAS, MapNormName, exponent, map_norm
 from leadline.nn.weights import InitName, fill
 
 
@@ -27,14 +27,14 @@ class PadShortcut(nn.Module):
 class BasicBlock(nn.Module):
     r"""$y = \varphi(x + \mathrm{norm}(K_2\,\varphi(\mathrm{norm}(K_1 x))))$; where channels grow, the map is halved."""
 
-    def __init__(self, fan_in: int, channels: int, *, norm: str, activation: str):
+    def __init__(self, fan_in: int, channels: int, *, norm: str, activation: str, alpha: float | None = None):
         super().__init__()
-        stride, bias = (1 if fan_in == channels else 2), norm != "batch"
+        stride, bias = (1 if fan_in == channels else 2), norm not in TAKES_THE_BIAS
         self.conv1 = nn.Conv2d(fan_in, channels, 3, stride=stride, padding=1, bias=bias)
-        self.norm1 = map_norm(norm, channels)
+        self.norm1 = map_norm(norm, channels, alpha=alpha)
         self.activation1 = make_activation(activation)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=bias)
-        self.norm2 = map_norm(norm, channels)
+        self.norm2 = map_norm(norm, channels, alpha=alpha)
         self.shortcut = None if stride == 1 else PadShortcut(channels - fan_in)
         self.activation2 = make_activation(activation)
 
@@ -50,15 +50,26 @@ class BasicBlock(nn.Module):
 class ResNet(nn.Module):
     """A convolution, three stages of blocks, the mean over positions, a linear head."""
 
-    def __init__(self, in_channels: int, classes: int, *, blocks: int, width: int, norm: str, activation: str):
+    def __init__(
+        self,
+        in_channels: int,
+        classes: int,
+        *,
+        blocks: int,
+        width: int,
+        norm: str,
+        activation: str,
+        alpha: float | None = None,
+    ):
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, width, 3, padding=1, bias=norm != "batch")
-        self.norm = map_norm(norm, width)
+        self.conv = nn.Conv2d(in_channels, width, 3, padding=1, bias=norm not in TAKES_THE_BIAS)
+        self.norm = map_norm(norm, width, alpha=alpha)
         self.activation = make_activation(activation)
 
         def stage(fan_in: int, channels: int) -> nn.Sequential:
             ins = [fan_in] + [channels] * (blocks - 1)
-            return nn.Sequential(*(BasicBlock(i, channels, norm=norm, activation=activation) for i in ins))
+            parts = (BasicBlock(i, channels, norm=norm, activation=activation, alpha=alpha) for i in ins)
+            return nn.Sequential(*parts)
 
         self.stage1 = stage(width, width)
         self.stage2 = stage(width, 2 * width)
@@ -78,7 +89,8 @@ def resnet(
     *,
     depth: int = 20,
     width: int = 16,
-    norm: MapNorm = "batch",
+    norm: MapNormName = "batch",
+    alpha: float | None = None,
     activation: ActivationName = "relu",
     init: InitName = "he",
     gain: float = 1.0,
@@ -87,8 +99,8 @@ def resnet(
     """The CIFAR form of the residual network: ``depth`` weighted layers, two in each of ``(depth - 2) / 2`` blocks.
 
     The blocks are ``stage1.0`` … ``stage3.{n-1}`` with n = ``(depth - 2) / 6``; shortcuts have no parameters
-    (option A). Works for maps of any size from 1×1. Convolutions before batch normalisation have
-    no bias, whose gradient would be zero.
+    (option A). Works for maps of any size from 1×1. Convolutions before batch normalisation,
+    fractional or not, have no bias, whose gradient would be zero.
 
     Args:
         in_channels: Channels of the image.
@@ -96,6 +108,7 @@ def resnet(
         depth: Weighted layers, 6n + 2: 20, 32, 44, 56, 110, …
         width: Channels of the first stage; the later stages have twice and four times as many.
         norm: Normalisation behind every convolution.
+        alpha: Exponent of ``norm="fractional"``; by default ``alpha_for_depth`` of the ``depth - 1`` convolutions.
         activation: Name of the activation.
         init: Law of the weights, head included, as in ``leadline.nn.fill``.
         gain: Factor on the weights.
@@ -105,7 +118,8 @@ def resnet(
         The network in train mode, float32.
 
     Raises:
-        UsageError: If ``depth`` is not of the form 6n + 2, a size is below 1 or a name is unknown.
+        UsageError: If ``depth`` is not of the form 6n + 2, a size is below 1, a name is unknown, or ``alpha`` is out of
+            range or given for another ``norm``.
 
     Source:
         He et al. 2016 (arXiv:1512.03385), section 4.2; bjorck2018 for its form without normalisation.
@@ -118,7 +132,9 @@ def resnet(
     check_at_least(1, in_channels=in_channels, classes=classes, width=width)
     if depth < 8 or depth % 6 != 2:
         raise UsageError(f"The depth of a CIFAR ResNet must be 6n + 2, e.g. 20, 56 or 110; got {depth}.")
+    alpha = exponent(norm, alpha=alpha, depth=depth - 1)
+    blocks = (depth - 2) // 6
     with seeded(seed):
-        net = ResNet(in_channels, classes, blocks=(depth - 2) // 6, width=width, norm=norm, activation=activation)
+        net = ResNet(in_channels, classes, blocks=blocks, width=width, norm=norm, activation=activation, alpha=alpha)
         fill(net, init=init, gain=gain)
     return net

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from leadline._core.randomness import seeded
 from leadline.nn.activations import ActivationName, activation as make_activation
 from leadline.nn.designs.checks import check_at_least, check_share
-from leadline.nn.norms import MapNorm, map_norm
+from leadline.nn.norms import TAKES_THE_BIAS, MapNormName, exponent, map_norm
 from leadline.nn.weights import InitName, fill
 
 # Configuration E: convolutions of each stage, and the stage's channels in multiples of the first stage's.
@@ -16,10 +16,10 @@ _STAGES = ((2, 1), (2, 2), (4, 4), (4, 8), (4, 8))
 class ConvBlock(nn.Module):
     """A 3×3 convolution, its normalisation where there is one, and the activation."""
 
-    def __init__(self, fan_in: int, channels: int, *, norm: str, activation: str):
+    def __init__(self, fan_in: int, channels: int, *, norm: str, activation: str, alpha: float | None = None):
         super().__init__()
-        self.conv = nn.Conv2d(fan_in, channels, 3, padding=1, bias=norm != "batch")
-        self.norm = map_norm(norm, channels)
+        self.conv = nn.Conv2d(fan_in, channels, 3, padding=1, bias=norm not in TAKES_THE_BIAS)
+        self.norm = map_norm(norm, channels, alpha=alpha)
         self.activation = make_activation(activation)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h w"]:
@@ -31,14 +31,25 @@ class ConvBlock(nn.Module):
 class VGG(nn.Module):
     """Stages of convolutions, each halved by a maximum over 2×2, the mean over what is left, and a classifier."""
 
-    def __init__(self, in_channels: int, classes: int, *, width: int, norm: str, activation: str, dropout: float):
+    def __init__(
+        self,
+        in_channels: int,
+        classes: int,
+        *,
+        width: int,
+        norm: str,
+        activation: str,
+        dropout: float,
+        alpha: float | None = None,
+    ):
         super().__init__()
         parts: list[nn.Module] = []
         fan_in = in_channels
         for convolutions, multiple in _STAGES:
             for _ in range(convolutions):
-                parts.append(ConvBlock(fan_in, multiple * width, norm=norm, activation=activation))
-                fan_in = multiple * width
+                channels = multiple * width
+                parts.append(ConvBlock(fan_in, channels, norm=norm, activation=activation, alpha=alpha))
+                fan_in = channels
             # Rounding up leaves a 1×1 map as it is, so that images below 32×32 pass all five.
             parts.append(nn.MaxPool2d(2, ceil_mode=True))
         self.features = nn.Sequential(*parts)
@@ -58,7 +69,8 @@ def vgg19(
     classes: int,
     *,
     width: int = 64,
-    norm: MapNorm = "batch",
+    norm: MapNormName = "batch",
+    alpha: float | None = None,
     activation: ActivationName = "relu",
     dropout: float = 0.0,
     init: InitName = "he",
@@ -75,6 +87,7 @@ def vgg19(
         classes: Outputs of the head.
         width: Channels of the first stage; the later ones have 2, 4, 8 and 8 times as many.
         norm: Normalisation behind every convolution.
+        alpha: Exponent of ``norm="fractional"``; by default ``alpha_for_depth`` of the sixteen convolutions.
         activation: Name of the activation.
         dropout: Share of features dropped before each hidden linear map of the classifier, in [0, 1). The CIFAR form
             trains with 0.5; the default is 0, so that what is measured does not depend on a draw.
@@ -86,7 +99,8 @@ def vgg19(
         The network in train mode, float32.
 
     Raises:
-        UsageError: If a size is below 1, ``dropout`` is outside [0, 1) or a name is unknown.
+        UsageError: If a size is below 1, ``dropout`` is outside [0, 1), a name is unknown, or ``alpha`` is out of
+            range or given for another ``norm``.
 
     Source:
         Simonyan and Zisserman 2015 (arXiv:1409.1556), table 1, configuration E, with the 512-unit classifier of
@@ -99,7 +113,8 @@ def vgg19(
     """
     check_at_least(1, in_channels=in_channels, classes=classes, width=width)
     check_share(dropout=dropout)
+    alpha = exponent(norm, alpha=alpha, depth=sum(convolutions for convolutions, _ in _STAGES))
     with seeded(seed):
-        net = VGG(in_channels, classes, width=width, norm=norm, activation=activation, dropout=dropout)
+        net = VGG(in_channels, classes, width=width, norm=norm, activation=activation, dropout=dropout, alpha=alpha)
         fill(net, init=init, gain=gain)
     return net
