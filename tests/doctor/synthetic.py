@@ -6,7 +6,7 @@ from typing import Any
 
 from leadline._core.diagnosis import Finding
 from leadline._core.profile import LayerProfile, Profile
-from leadline.doctor.registry import rules
+from leadline.doctor.registry import known_rules
 
 EMPTY = Profile(layers=())
 
@@ -40,4 +40,4 @@ def geometric(depth: int, rate: float, *, start: float = 1.0) -> list[float]:
 
 def found(profile: Profile, code: str, **limits: Any) -> list[Finding]:
     """What the rules of ``code`` say of ``profile``."""
-    return [finding for rule in rules() if rule.code == code for finding in rule(profile, **limits)]
+    return [finding for rule in known_rules() if rule.code == code for finding in rule(profile, **limits)]

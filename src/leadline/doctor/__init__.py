@@ -4,4 +4,4 @@ from leadline.doctor._diagnose import diagnose as diagnose
 from leadline.doctor.depth import depth_limit as depth_limit
 from leadline.doctor.design import Design as Design, recognise as recognise
 from leadline.doctor.expectations import predict as predict
-from leadline.doctor.registry import Rule as Rule, rules as rules
+from leadline.doctor.registry import Rule as Rule, known_rules as known_rules

@@ -8,7 +8,7 @@ from leadline._core.profile import Profile
 from leadline.doctor.depth import depth_limit
 from leadline.doctor.expectations import predict
 from leadline.doctor.folding import fold
-from leadline.doctor.registry import rules
+from leadline.doctor.registry import known_rules
 from leadline.doctor.trainable import trainable
 
 # Metrics whose rates along the chain are worth a line.
@@ -42,7 +42,7 @@ def diagnose(profile: Profile) -> Diagnosis:
             f"diagnose explains a Profile, what leadline.profile(model, inputs) returns; got {type(profile).__name__}."
         )
     predictions = predict(profile)
-    findings = [_with_theory(finding, predictions) for rule in rules() for finding in rule(profile)]
+    findings = [_with_theory(finding, predictions) for rule in known_rules() for finding in rule(profile)]
     score = trainable(profile)
     return Diagnosis(
         profile=profile,

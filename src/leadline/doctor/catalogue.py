@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from leadline._core.diagnosis import CODES, Remedy
-from leadline.doctor.registry import Rule, rules
+from leadline.doctor.registry import Rule, known_rules
 from leadline.doctor.remedies import REMEDIES
 
 
@@ -34,7 +34,7 @@ def catalogue() -> tuple[Entry, ...]:
         >>> entry.rules[0].limits, str(entry.rules[0].source)
         ({'limit': 8, 'error': 2}, 'Ioffe 2017 (arXiv:1702.03275), section 3')
     """
-    known = rules()
+    known = known_rules()
     return tuple(
         Entry(
             code=code,

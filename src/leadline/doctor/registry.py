@@ -59,7 +59,7 @@ def rule(code: str, *, source: Source) -> Callable[[Check], Check]:
     return register
 
 
-def rules() -> tuple[Rule, ...]:
+def known_rules() -> tuple[Rule, ...]:
     """Every rule, in the order of ``CODES``."""
     import leadline.doctor.rules  # noqa: F401  (importing the package registers them)
 
