@@ -1,11 +1,12 @@
 """The whole diagnosis of networks whose fate is known."""
 
 import math
+from time import process_time
 
 import pytest
 from tests.doctor.faults import diagnosed
 from tests.doctor.models import conv_resnet, plain_mlp, stacked
-from tests.doctor.synthetic import EMPTY
+from tests.doctor.synthetic import EMPTY, chain, geometric
 from torch import nn
 
 import leadline
@@ -68,3 +69,31 @@ def test_rates_are_those_of_the_profile():
     diagnosis = diagnosed(plain_mlp(10))
     assert diagnosis.rates["grad_norm"] == diagnosis.profile.rate("grad_norm")
     assert {"rms", "grad_norm", "weight_grad_norm", "distinction"} <= set(diagnosis.rates)
+
+
+def _seconds(depth: int) -> float:
+    """To diagnose a plain chain with a fault in every second layer, at best of two."""
+    metrics = {
+        "rms": geometric(depth, -0.01),
+        "grad_norm": geometric(depth, 0.01),
+        "dead_fraction": [0.9 * (i % 2) for i in range(depth)],
+    }
+    names = [f"fc{i}.weight" for i in range(depth)]
+    weights = {
+        "weights": dict.fromkeys(names, 0.1),
+        "weight_norms": dict.fromkeys(names, 4.0),
+        "weight_shapes": dict.fromkeys(names, (16, 16)),
+        "weight_ranks": dict.fromkeys(names, 8.0),
+    }
+    times = []
+    for _ in range(2):
+        profile = chain(metrics, **weights)
+        start = process_time()
+        leadline.diagnose(profile)
+        times.append(process_time() - start)
+    return min(times)
+
+
+def test_the_cost_of_a_diagnosis_grows_no_faster_than_the_depth():
+    # Quadratic cost would take 64 times as long, and 16 times where half of it is linear.
+    assert _seconds(640) < 16 * _seconds(80)

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -182,13 +183,17 @@ class Profile:
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> LayerProfile:
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        guess = nearest(name, [layer.name for layer in self.layers])
+        if name in self.named:
+            return self.named[name]
+        guess = nearest(name, list(self.named))
         raise KeyError(f"no layer {name!r} in this profile" + (f"; did you mean {guess!r}?" if guess else ""))
 
-    @property
+    @cached_property
+    def named(self) -> Mapping[str, LayerProfile]:
+        """Each layer by its name, in order of execution."""
+        return {layer.name: layer for layer in self.layers}
+
+    @cached_property
     def chain(self) -> tuple[LayerProfile, ...]:
         """The layers whose repetition makes the depth: the blocks or, where there are none, the linear maps.
 

@@ -7,6 +7,7 @@ from statistics import median
 from typing import Literal
 
 from leadline._core.profile import LINEAR_KINDS, LayerProfile, Profile
+from leadline.doctor.layers import weights_by_layer
 from leadline.theory import TORCH_NAMES
 
 # Class of a normalisation -> its family.
@@ -76,9 +77,9 @@ def recognise(profile: Profile) -> Design | None:
     chain = profile.chain
     if len(chain) < 2:
         return None
-    contents = {layer.name: _contents(profile, layer) for layer in chain}
-    usual, count = Counter(contents.values()).most_common(1)[0]
-    links = [layer for layer in chain if contents[layer.name] == usual]
+    contents = _contents(profile)
+    usual, count = Counter(contents).most_common(1)[0]
+    links = [layer for layer, parts in zip(chain, contents, strict=True) if parts == usual]
     maps = [part for part in usual if part in LINEAR_KINDS]
     if not maps or 2 * count < len(chain):
         return None
@@ -87,6 +88,8 @@ def recognise(profile: Profile) -> Design | None:
     if len(norms) > 1 or len(activations) > 1:
         return None
     norm = next(iter(norms), "none")
+    weights = weights_by_layer(profile)
+    own = [name for layer in links for name in weights[layer.name]]
     return Design(
         parts=_period(usual),
         activation=next(iter(activations), "identity"),
@@ -94,26 +97,31 @@ def recognise(profile: Profile) -> Design | None:
         order=_order(usual),
         residual=sum(layer.residual for layer in links) * 2 > len(links),
         maps=len(maps),
-        weight_std=tuple(_weight_std(profile, layer) for layer in chain),
-        bias_std=_bias_std(profile, links[-1]),
-        orthogonal=_orthogonal(profile, links),
-        width=_width(profile, links),
+        weight_std=tuple(_weight_std(profile, weights[layer.name]) for layer in chain),
+        bias_std=_bias_std(profile, links[-1], weights[links[-1].name]),
+        orthogonal=_orthogonal(profile, own),
+        width=int(median(profile.weight_shapes[name][1] for name in own)) if own else 0,
         values=_values(links[0]),
         pre_activation=links[0].kind in LINEAR_KINDS,
     )
 
 
-def _contents(profile: Profile, layer: LayerProfile) -> tuple[str, ...]:
-    """Linear maps, norms and activations of a link: its own parts, or up to the next linear map of the chain."""
-    parts = list(layer.parts or (layer.kind,))
-    if layer.kind in LINEAR_KINDS:
-        links = {each.name for each in profile.chain}
-        for behind in profile.layers[layer.depth + 1 :]:
-            if behind.name in links:
-                break
-            parts += behind.parts or (behind.kind,)
-    known = [part for part in parts if part in LINEAR_KINDS or part in NORM_KINDS or part in TORCH_NAMES]
-    return tuple(part for part in known if part != "Identity")
+def _contents(profile: Profile) -> list[tuple[str, ...]]:
+    """Linear maps, norms and activations of each link: its own, and behind a linear map those up to the next link."""
+    contents: list[list[str]] = []
+    links = {layer.name for layer in profile.chain}
+    open_ended = False
+    for layer in profile.layers:
+        if layer.name in links:
+            contents.append([])
+            open_ended = layer.kind in LINEAR_KINDS
+        if layer.name in links or open_ended:
+            contents[-1] += layer.parts or (layer.kind,)
+    return [tuple(part for part in parts if _is_known(part) and part != "Identity") for parts in contents]
+
+
+def _is_known(part: str) -> bool:
+    return part in LINEAR_KINDS or part in NORM_KINDS or part in TORCH_NAMES
 
 
 def _period(parts: tuple[str, ...]) -> tuple[str, ...]:
@@ -131,48 +139,34 @@ def _order(parts: tuple[str, ...]) -> Literal["norm_act", "act_norm"]:
     return "act_norm" if first in TORCH_NAMES else "norm_act"
 
 
-def weights_of(profile: Profile, layer: LayerProfile) -> list[str]:
-    """Names of the weights of linear maps in the layer."""
-    return [
-        name for name in profile.weight_shapes if name.startswith(f"{layer.name}.") and name in profile.weight_norms
-    ]
-
-
-def _weight_std(profile: Profile, layer: LayerProfile) -> float:
-    """Geometric mean of σ_w over the weights of the layer; ``nan`` where it has none."""
-    stds = [profile.weight_norms[n] / math.sqrt(profile.weight_shapes[n][0]) for n in weights_of(profile, layer)]
+def _weight_std(profile: Profile, weights: list[str]) -> float:
+    """Geometric mean of σ_w over the weights of a layer; ``nan`` where it has none."""
+    stds = [profile.weight_norms[name] / math.sqrt(profile.weight_shapes[name][0]) for name in weights]
     if not stds or min(stds) <= 0:
         return 0.0 if stds else math.nan
     return math.exp(sum(math.log(std) for std in stds) / len(stds))
 
 
-def _bias_std(profile: Profile, layer: LayerProfile) -> float:
+def _bias_std(profile: Profile, layer: LayerProfile, weights: list[str]) -> float:
     """Torch's default, 1/√(3 fan_in), where the layer is one map with a bias and its weight is torch's default too."""
-    weights = weights_of(profile, layer)
-    if len(weights) != 1 or abs(_weight_std(profile, layer) * math.sqrt(3) - 1) > 0.05:
+    if len(weights) != 1 or abs(_weight_std(profile, weights) * math.sqrt(3) - 1) > 0.05:
         return 0.0
     rows, columns = profile.weight_shapes[weights[0]]
     return 1 / math.sqrt(3 * columns) if layer.parameters == rows * columns + rows else 0.0
 
 
-def _orthogonal(profile: Profile, links: list[LayerProfile]) -> bool:
+def _orthogonal(profile: Profile, weights: list[str]) -> bool:
     """Whether participation ratios of the weights are nearer to min(r, c) than to rc/(r + c) of independent entries.
 
     Of r × c weights seen through 16 random columns 1/ratio is 1/16 larger than that of the weight itself.
     """
     excess = [
         (1 / profile.weight_ranks[name] - 1 / 16) * rows * columns / (rows + columns)
-        for layer in links
-        for name in weights_of(profile, layer)
+        for name in weights
         for rows, columns in [profile.weight_shapes[name]]
         if profile.weight_ranks.get(name, 0.0) > 0 and rows == columns
     ]
     return bool(excess) and median(excess) < 0.75
-
-
-def _width(profile: Profile, links: list[LayerProfile]) -> int:
-    columns = [profile.weight_shapes[name][1] for layer in links for name in weights_of(profile, layer)]
-    return int(median(columns)) if columns else 0
 
 
 def _values(layer: LayerProfile) -> int:

@@ -11,11 +11,11 @@ from leadline._core.sources import Source
 from leadline.doctor.design import Design, recognise
 from leadline.theory import (
     TORCH_NAMES,
+    LayerRates,
     batch_norm_gradient_rate,
     gain,
     layer_norm_rates,
     log_norm_drift,
-    moments,
     plain_rates,
 )
 
@@ -49,17 +49,12 @@ def predict(profile: Profile) -> tuple[Prediction, ...]:
 
 def _plain(profile: Profile, design: Design) -> Iterator[Prediction]:
     stds = [std for std in design.weight_std if std > 0]
-    variances = _variances(profile, design)
-    if not stds or len(variances) < 2:
+    steps = _steps(profile, design)
+    if not stds or not steps:
         return
     sigma = math.exp(fmean(math.log(std) for std in stds))
     kept = gain(design.activation)
     about = f"{design} with weights of gain {sigma:.3g} (the gain that keeps the signal is {kept:.3g})"
-    steps = [
-        plain_rates(design.activation, q, weight_std=std, bias_std=design.bias_std)
-        for q, std in zip(variances, design.weight_std[1:], strict=False)
-        if q > 0 and std > 0
-    ]
     a_link = design.maps / _NATS
     signal, gradient = fmean(s.signal for s in steps) * a_link, fmean(s.gradient for s in steps) * a_link
     if not (math.isfinite(signal) and math.isfinite(gradient)):
@@ -89,21 +84,20 @@ def _plain(profile: Profile, design: Design) -> Iterator[Prediction]:
         )
 
 
-def _variances(profile: Profile, design: Design) -> list[float]:
-    """Variance of the pre-activation at each layer of the chain but the last, from the first one measured."""
-    first = profile.chain[0].rms ** 2
-    if not (first > 0 and math.isfinite(first)):
-        return []
-    stds = design.weight_std
-    variances = [first if design.pre_activation else stds[1] ** 2 * first + design.bias_std**2]
-    for std in stds[2:]:
-        following = variances[-1]
-        for _ in range(design.maps):
-            following = std**2 * moments(design.activation, std=math.sqrt(following)).second + design.bias_std**2
-            if not 1e-200 < following < 1e200:
-                return variances
-        variances.append(following)
-    return variances
+def _steps(profile: Profile, design: Design) -> list[LayerRates]:
+    """Rates of each linear map of the chain, from the first pre-activation that can be told on.
+
+    Ends where the variance leaves what floats hold: then the maps in front tell the rate.
+    """
+    q, stds, steps = profile.chain[0].rms ** 2, design.weight_std[1:], []
+    if not design.pre_activation:
+        q, stds = stds[0] ** 2 * q + design.bias_std**2, stds[1:]
+    for std in (std for std in stds for _ in range(design.maps)):
+        if not (1e-200 < q < 1e200 and std > 0):
+            break
+        steps.append(plain_rates(design.activation, q, weight_std=std, bias_std=design.bias_std))
+        q *= math.exp(2 * steps[-1].signal)
+    return steps
 
 
 def _batch_norm(profile: Profile, design: Design) -> Iterator[Prediction]:

@@ -1,5 +1,6 @@
 """Causes before symptoms: findings that follow from another become notes that name it."""
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -69,16 +70,17 @@ def _joined(one: Finding, other: Finding) -> Finding:
 
 def _demote(profile: Profile, findings: list[Finding]) -> list[Finding]:
     """Every finding that follows from another as a note; of several of one code the first, of the root's own none."""
-    left = sorted(findings, key=lambda f: depth_of(profile, f.layer))
+    left = {id(f): f for f in sorted(findings, key=lambda f: depth_of(profile, f.layer))}
     notes: list[Finding] = []
-    for root in sorted((f for f in left if f.severity != "note" and f.code in _CONSEQUENCES), key=_precedence):
-        if not any(root is f for f in left):
+    for root in sorted((f for f in left.values() if f.severity != "note" and f.code in _CONSEQUENCES), key=_precedence):
+        if id(root) not in left:
             continue
-        followers = [f for f in left if f is not root and _follows(profile, f, root)]
-        left = [f for f in left if not any(f is each for each in followers)]
+        followers = [f for f in left.values() if f is not root and _follows(profile, f, root)]
+        for follower in followers:
+            del left[id(follower)]
         firsts = {f.code: f for f in reversed(followers) if f.code != root.code}
         notes += [_as_consequence(f, root) for f in firsts.values()]
-    return left + notes
+    return [*left.values(), *notes]
 
 
 def _precedence(root: Finding) -> int:
@@ -115,8 +117,7 @@ def _of_a_weight(finding: Finding) -> bool:
 
 def _place(profile: Profile, layer: str) -> int:
     """Place along the chain where the layer is of it, otherwise that of the next one of the chain."""
-    depth = depth_of(profile, layer)
-    return sum(each.depth < depth for each in profile.chain)
+    return bisect_left(profile.chain, depth_of(profile, layer), key=lambda each: each.depth)
 
 
 def _drift(finding: Finding) -> bool:

@@ -1,15 +1,35 @@
 """Which layer of a profile a parameter belongs to, and which parameters are alike."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from leadline._core.profile import Profile
 
 
 def layer_of(profile: Profile, module: str) -> str:
     """The layer of the profile that holds the module or parameter ``module``; ``module`` itself where none does."""
-    holding = [layer.name for layer in profile.layers if module == layer.name or module.startswith(f"{layer.name}.")]
-    return max(holding, key=len, default=module)
+    return next((path for path in (module, *parents(module)) if path in profile.named), module)
+
+
+def parents(path: str) -> Iterator[str]:
+    """The modules around a module or parameter, the nearest first.
+
+    >>> list(parents("h.0.fc.weight"))
+    ['h.0.fc', 'h.0', 'h']
+    """
+    while path := path.rpartition(".")[0]:
+        yield path
+
+
+def weights_by_layer(profile: Profile) -> dict[str, list[str]]:
+    """Layer -> names of the weights of linear maps inside it, in the model's order."""
+    held = {name: [] for name in profile.named}
+    for weight in profile.weight_shapes:
+        if weight in profile.weight_norms:
+            for path in parents(weight):
+                if path in held:
+                    held[path].append(weight)
+    return held
 
 
 def module_of(parameter: str) -> str:
@@ -40,4 +60,4 @@ def pattern(name: str) -> str:
 
 def depth_of(profile: Profile, layer: str) -> int:
     """Place of ``layer`` in the order of execution; behind all others for what is no layer of the profile."""
-    return next((each.depth for each in profile.layers if each.name == layer), len(profile.layers))
+    return profile.named[layer].depth if layer in profile.named else len(profile.layers)

@@ -82,12 +82,13 @@ def trend(profile: Profile, metric: str, *, apart: float = 1.0, floor: float = 0
     chain = [layer for layer in profile.chain if not getattr(layer, metric) < floor]
     steps = chain_steps(chain, metric)
     outliers = stand_apart(steps, apart=apart)
+    alone = set(outliers)
     if profile.draws:
         return Trend(metric=metric, steps=steps, apart=outliers, rate=profile.rate(metric))
     values = [log10(getattr(layer, metric)) for layer in chain[:1]]
     for step in steps:
         # A hole in front of the value: `rate` does not join across it.
-        values += [math.nan] * (step in outliers) + [log10(getattr(step.layer, metric))]
+        values += [math.nan] * (step in alone) + [log10(getattr(step.layer, metric))]
     return Trend(metric=metric, steps=steps, apart=outliers, rate=rate(values))
 
 
@@ -113,7 +114,8 @@ def _usual(kinds: Sequence[object], decades: Sequence[float]) -> list[float]:
         if math.isfinite(own):
             groups[kind].append(own)
     of_all = median([own for group in groups.values() for own in group] + [0.0] * 3)
-    return [median(groups[kind]) if len(groups[kind]) >= 3 else of_all for kind in kinds]
+    usual = {kind: median(group) if len(group) >= 3 else of_all for kind, group in groups.items()}
+    return [usual.get(kind, of_all) for kind in kinds]
 
 
 def stand_apart(steps: Sequence[Step], *, apart: float, deviations: float = 6.0) -> tuple[Step, ...]:
@@ -128,7 +130,8 @@ def stand_apart(steps: Sequence[Step], *, apart: float, deviations: float = 6.0)
 
 def onset(trend: Trend, *, backward: bool = False) -> LayerProfile | None:
     """The first layer of the drift, from the input or from the loss: behind the steps that are as good as zero."""
-    counted = [step for step in trend.steps if math.isfinite(step.decades) and step not in trend.apart]
+    apart = set(trend.apart)
+    counted = [step for step in trend.steps if math.isfinite(step.decades) and step not in apart]
     ordered = counted[::-1] if backward else counted
     if not ordered:
         return None

@@ -94,22 +94,20 @@ def _interval(of: Trend) -> str:
 
 def _by_one_layer(of: Trend, code: str, limit: float) -> Iterator[Finding]:
     grows = code == "gradient-explosion"
+    # Where a layer in front has a gradient, it came by another path than the step that lets none pass.
+    reached = next((step.before.depth for step in of.steps if step.before.grad_norm > 0), math.inf)
     for step in reversed(of.apart):
         if abs(step.excess) <= limit or (step.excess < 0) != grows:
             continue
         like = step.layer.role == "block" or step.layer.kind in LINEAR_KINDS
-        if (math.isfinite(step.excess) and like) or (not grows and _cuts(of, step)):
+        cuts = not grows and step.before.depth < reached and not _shrunk(step)
+        if (math.isfinite(step.excess) and like) or cuts:
             yield _jump(step, code, -step.excess)
 
 
-def _cuts(of: Trend, step: Step) -> bool:
-    """Whether no gradient at all gets past the step, and not because it has shrunk below the dtype's smallest number.
-
-    Where a layer in front of it has a gradient, it came by another path.
-    """
-    in_front = [other.before.grad_norm for other in of.steps[: of.steps.index(step) + 1]]
-    shrunk = step.layer.grad_rms < 1e3 * dtype_range(step.layer.dtype).smallest_normal
-    return not any(norm > 0 for norm in in_front) and not shrunk
+def _shrunk(step: Step) -> bool:
+    """Whether the gradient that reaches the step is about to fall below the dtype's smallest number by itself."""
+    return step.layer.grad_rms < 1e3 * dtype_range(step.layer.dtype).smallest_normal
 
 
 def _jump(step: Step, code: str, decades: float) -> Finding:
