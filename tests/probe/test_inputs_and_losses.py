@@ -1,15 +1,21 @@
 """Forms of inputs, choice of the loss, and what a batch that does not fit is answered with."""
 
+from collections import OrderedDict, UserDict
+from dataclasses import dataclass
 from inspect import unwrap
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from tests.architectures import ResNet, build, made
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 import leadline
+from leadline import metrics
 from leadline._core.errors import UsageError
 
 
@@ -42,6 +48,114 @@ def test_a_batch_encoding_is_a_mapping():
     model, inputs, _ = build("gpt2")
     encoding = transformers.BatchEncoding(inputs)
     assert leadline.profile(model, encoding).loss == leadline.profile(model, inputs).loss
+
+
+class Reads(nn.Module):
+    """A recurrent layer over sequences of different lengths, and a head on what it ends in."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.head = nn.LSTM(4, 5), nn.Linear(5, 2)
+
+    def forward(self, sequences: PackedSequence) -> Tensor:
+        return self.head(self.rnn(sequences)[1][0][-1])
+
+
+class ReadsOn(Reads):
+    def forward(self, sequences: PackedSequence) -> Tensor:
+        return self.head(pad_packed_sequence(self.rnn(sequences)[0], batch_first=True)[0])
+
+
+def packed(lengths: list[int], generator: torch.Generator) -> PackedSequence:
+    padded = torch.randn(max(lengths), len(lengths), 4, generator=generator)
+    return pack_padded_sequence(padded, lengths, enforce_sorted=False)
+
+
+def test_a_packed_sequence_is_one_argument(generator: torch.Generator):
+    given = packed([3, 6, 2], generator)
+    profile = leadline.profile(made(Reads), given, torch.tensor([0, 1, 0]))
+    assert profile.batch == 3 and profile.repeated == 0
+    assert (profile["rnn"].shape, profile["rnn"].rows) == ((11, 5), "positions")
+    assert (profile["head"].shape, profile["head"].rows) == ((3, 2), "samples")
+    assert leadline.profile(made(Reads), {"sequences": given}, torch.tensor([0, 1, 0])).layers == profile.layers
+
+
+def test_positions_of_packed_sequences_are_not_taken_for_samples(generator: torch.Generator):
+    profile = leadline.profile(made(Reads), packed([4, 4, 4], generator))
+    assert (profile["rnn"].shape, profile["rnn"].rows, profile["rnn"].n) == ((12, 5), "positions", 12)
+
+
+def test_padding_behind_packed_sequences_is_no_token(generator: torch.Generator):
+    given, model = packed([3, 6], generator), made(ReadsOn)
+    found = leadline.profile(model, given)["head"].token_effective_rank
+    whole = model(given).detach().double()
+    expected = [float(metrics.effective_rank(whole[0, :3])), float(metrics.effective_rank(whole[1]))]
+    assert found == pytest.approx(sum(expected) / 2, rel=1e-6)
+
+
+def test_packed_sequences_are_not_halved(generator: torch.Generator):
+    profile = leadline.profile(made(Reads), packed([3, 6, 2, 2], generator), effort="full")
+    assert profile.draws == () and any("a packed sequence is not halved" in note for note in profile.notes)
+
+
+class Point(NamedTuple):
+    x: Tensor
+    scale: Tensor
+
+
+@dataclass(frozen=True)
+class Sample:
+    x: Tensor
+    scale: float
+
+
+class TakesSample(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, sample: Sample) -> Tensor:
+        assert isinstance(sample, Sample) and sample.x.requires_grad
+        return self.layer(sample.x) * sample.scale
+
+
+def test_other_containers_are_what_they_look_like(x: Tensor):
+    scale = torch.full((6, 1), 2.0)
+    keywords = {"x": x, "scale": scale}
+    expected = leadline.profile(made(Two), (x, scale)).layers
+    for given in (Point(x, scale), UserDict(keywords), OrderedDict(keywords), MappingProxyType(keywords)):
+        assert leadline.profile(made(Two), given).layers == expected
+    sampled = leadline.profile(made(TakesSample), Sample(x, 2.0))
+    assert sampled.batch == 6 and sampled.inputs is not None and sampled.inputs.grad_norm > 0
+
+
+def test_records_among_the_arguments_keep_their_type():
+    transformers = pytest.importorskip("transformers")
+    record = transformers.modeling_outputs.BaseModelOutput
+
+    class Head(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, encoded: Any) -> Tensor:
+            assert isinstance(encoded, record) and encoded.last_hidden_state.requires_grad
+            return self.layer(encoded.last_hidden_state)
+
+    given = record(last_hidden_state=torch.ones(2, 3, 4))
+    profile = leadline.profile(made(Head), {"encoded": given})
+    assert profile.inputs is not None and profile.inputs.grad_norm > 0
+    assert not given.last_hidden_state.requires_grad
+
+
+def test_a_scalar_before_the_batch_does_not_count_as_it(x: Tensor):
+    class Scales(Two):
+        def forward(self, scale: Tensor, x: Tensor) -> Tensor:
+            return super().forward(x, scale)
+
+    profile = leadline.profile(made(Scales), (torch.tensor(2.0), x))
+    twin = leadline.profile(made(Two), (x, torch.tensor(2.0)))
+    assert profile.batch == 6 and profile.layers == twin.layers and profile.inputs == twin.inputs
 
 
 def test_integer_targets_mean_cross_entropy(x: Tensor):
@@ -140,8 +254,6 @@ def test_padding_is_left_out_of_tokens_and_zero_in_samples():
 
 
 def test_tokens_are_the_positions_of_one_sequence(generator: torch.Generator):
-    from leadline import metrics
-
     model, x = made(lambda: nn.Linear(5, 7)), torch.randn(2, 9, 5, generator=generator)
     layer = leadline.profile(model, x).layers[0]
     expected = [float(metrics.effective_rank(model(sequence).detach().double())) for sequence in x]
@@ -171,6 +283,10 @@ def test_a_table_without_samples_has_rows_of_positions():
         (torch.ones(0, 3, 8, 8), r"The batch is empty: its first tensor has shape \(0, 3, 8, 8\)"),
         (3.0, "inputs must be a tensor, a tuple of positional arguments or a dict of keywords; got float"),
         ([1, 2], "got list without any tensor"),
+        (np.ones((2, 4)), r"got an array \(ndarray\): convert it with torch.as_tensor"),
+        ({"x": np.ones((2, 4))}, r"got an array \(ndarray\): convert it with torch.as_tensor"),
+        (iter([torch.ones(2, 4)]), "got list_iterator without any tensor: pass one batch of it"),
+        (torch.eye(4).to_sparse(), "inputs must be dense tensors; got a nested or sparse one"),
     ],
 )
 def test_a_batch_that_does_not_fit_is_answered_with_who_refused_it(inputs: Any, message: str):

@@ -1,6 +1,7 @@
 """Models whose passes are unlike others: checkpoints, compilers, frozen parts, overwritten outputs."""
 
 import math
+import sys
 
 import pytest
 import torch
@@ -273,3 +274,29 @@ def test_channels_last_gives_the_same_numbers():
     for layer, twin in zip(other.layers, plain.layers, strict=True):
         assert layer.effective_rank == pytest.approx(twin.effective_rank, rel=1e-4)
         assert layer.grad_norm == pytest.approx(twin.grad_norm, rel=1e-3)
+
+
+def test_modules_may_be_nested_as_deep_as_the_model_itself_runs(generator: torch.Generator):
+    x = torch.randn(3, 4, generator=generator)
+    model: nn.Module = made(lambda: nn.Linear(4, 4))
+    for _ in range(200):
+        model = nn.Sequential(model)
+    limit = sys.getrecursionlimit()
+    profile = leadline.profile(model, x)
+    assert [layer.kind for layer in profile.layers] == ["Linear"]
+    assert sys.getrecursionlimit() == limit
+
+
+class Recurs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor, depth: int) -> Tensor:
+        return torch.tanh(self.layer(self(x, depth - 1))) if depth else x
+
+
+def test_a_module_may_call_itself_as_often_as_it_can(generator: torch.Generator):
+    model, x = made(Recurs), torch.randn(3, 4, generator=generator)
+    profile = leadline.profile(model, (x, 150))
+    assert len([layer for layer in profile.layers if layer.kind == "Linear"]) == 150

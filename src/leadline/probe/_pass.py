@@ -68,7 +68,7 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
         loss, loss_kind = scalar_loss(outputs, settings.targets, settings.loss, seed=settings.seed)
         behind = list(nodes_behind([loss]))
         layers, units = layers_of(wanted, tape.calls, streams.is_identity)
-        given = Call.of("inputs", leaves[0] if leaves and fed.first.is_floating_point() else fed.first)
+        given = Call.of("inputs", leaves[0] if fed.first.requires_grad else fed.first)
         met = Call.of("outputs", main_output(outputs))
         measured.take(given, given.output)
         measured.take(met, met.output)
@@ -82,7 +82,7 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
         with failures_named():
             active = activations([node for node in behind if number_of(node) < made], tape.calls)
             arrived = gradients(loss, learning, [*leaves, *tape.entries], grads.take, reentrant=reentrant)
-    if leaves and fed.first.is_floating_point():
+    if fed.first.requires_grad:
         measured.take_grad(given, arrived[0])
     numbers = weights(parts, grads, contributions)
     value = float(loss.detach())

@@ -36,7 +36,8 @@ def profile(
     Args:
         model: Any module, also inside ``DataParallel`` or ``torch.compile``; or a factory that returns one, for
             intervals over draws of the weights.
-        inputs: A tensor, a tuple of positional or a mapping of keyword arguments. Samples lie along the first axis.
+        inputs: A tensor, a tuple of positional or a mapping of keyword arguments, or any other one argument that holds
+            tensors, as a packed sequence or a list. Samples lie along the first axis.
         targets: What the loss compares with. Integers mean cross entropy (token logits are flattened), floats mean
             square error; without targets the model's own ``outputs.loss`` counts or, where it has none, the product
             of all float outputs with one fixed random direction of unit length, so that gradients need no labels.
@@ -108,6 +109,9 @@ def _drawn(factory: Callable[[], nn.Module], draws: int, seed: int) -> Iterator[
 def _with_halves(whole: Profile, model: nn.Module, batch: Batch, settings: Settings, *, count: int) -> Profile:
     if batch.size < 4:
         note = f"Full effort adds passes over halves of the batch; {batch.size} samples are too few to halve."
+        return replace(whole, notes=(*whole.notes, note))
+    if batch.packed:
+        note = "Full effort adds passes over halves of the batch; a packed sequence is not halved."
         return replace(whole, notes=(*whole.notes, note))
     passes = [
         one_pass(model, half, replace(settings, targets=targets, seed=settings.seed + i))

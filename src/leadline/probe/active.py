@@ -1,7 +1,7 @@
 """The activations of one pass by the layers they belong to: kinds, dead units, saturated entries."""
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,8 +27,9 @@ class Active:
     Attributes:
         name: Name of its module, for functional ones too.
         order: Number of its autograd node.
-        owner: The call of a leaf with parameters whose output it works on, by the shortest way.
-        inside: The call of the leaf that it ran in, an activation module; ``None`` for a functional one.
+        owner: The call that carries it: it ran inside or, by the shortest way, works on its output.
+        inside: The innermost call that it ran in, if that is of an activation module or carries; ``None`` for a
+            functional one.
         dead: Dead units.
         units: Units.
         saturated: Saturated entries.
@@ -52,9 +53,9 @@ def activations(nodes: Sequence[Node], calls: Sequence[Call]) -> list[Active]:
     for node in nodes:
         for other in inputs_of(node):
             consumers[other].append(node)
-    leaves = sorted((c for c in calls if c.innermost and c.stop > c.start), key=lambda c: c.start)
-    carriers = {c.node: c for c in leaves if c.node is not None and c.holds}
-    starts = [call.start for call in leaves]
+    leaves = _Timeline([call for call in calls if call.innermost])
+    carrying = _Timeline([call for call in calls if call.carries])
+    carriers = {call.node: call for call in carrying.calls if call.node is not None}
     unread = [call for call in calls if not call.stored or isinstance(call.module, (nn.RNNBase, nn.RNNCellBase))]
     found: list[Active] = []
     flat: list[Flatness | None] = []
@@ -62,9 +63,8 @@ def activations(nodes: Sequence[Node], calls: Sequence[Call]) -> list[Active]:
         order = number_of(node)
         if any(call.start <= order < call.stop for call in unread):
             continue
-        before = bisect_right(starts, order) - 1
-        inside = leaves[before] if before >= 0 and order < leaves[before].stop else None
-        owner = inside if inside is not None and inside.holds else _upstream(node, carriers)
+        around = carrying.at(order)
+        inside, owner = leaves.at(order) or around, around or _upstream(node, carriers)
         activation = recognised(node, consumers)
         if activation is not None:
             found.append(Active(name=activation.name, order=order, owner=owner, inside=inside))
@@ -73,6 +73,19 @@ def activations(nodes: Sequence[Node], calls: Sequence[Call]) -> list[Active]:
             found.append(Active(name=ALWAYS_ALIVE[node.name()], order=order, owner=owner, inside=inside))
             flat.append(None)
     return _counted(found, flat)
+
+
+class _Timeline:
+    """Calls of which none runs inside another, by the nodes they made."""
+
+    def __init__(self, calls: Sequence[Call]):
+        self.calls = sorted((call for call in calls if call.stop > call.start), key=lambda call: call.start)
+        self._starts = [call.start for call in self.calls]
+
+    def at(self, order: int) -> Call | None:
+        """The call that made the node with this number."""
+        before = bisect_right(self._starts, order) - 1
+        return self.calls[before] if before >= 0 and order < self.calls[before].stop else None
 
 
 def _upstream(node: Node, carriers: Mapping[Node, Call]) -> Call | None:
@@ -101,11 +114,21 @@ def _counted(found: Sequence[Active], flat: Sequence[Flatness | None]) -> list[A
     return counted
 
 
-def activations_of(call: Call, active: Sequence[Active]) -> list[Active]:
-    """Those that belong to ``call``: that ran during it or, of a leaf with parameters, that work on its output."""
-    if call.innermost and call.holds:
-        return [a for a in active if a.owner is call]
-    return [a for a in active if call.start <= a.order < call.stop]
+class ByLayer:
+    """Activations by the calls they belong to."""
+
+    def __init__(self, active: Sequence[Active]):
+        """Take the activations of a pass in order of execution."""
+        self._active, self._orders = active, [a.order for a in active]
+        self._owned: dict[Call | None, list[Active]] = defaultdict(list)
+        for a in active:
+            self._owned[a.owner].append(a)
+
+    def of(self, call: Call) -> Sequence[Active]:
+        """Those that ran during ``call`` or, if it carries, that it owns."""
+        if call.carries:
+            return self._owned[call]
+        return self._active[bisect_left(self._orders, call.start) : bisect_left(self._orders, call.stop)]
 
 
 def activation_metrics(active: Sequence[Active]) -> dict[str, float]:
@@ -134,14 +157,14 @@ def parts_of(call: Call, inner: Sequence[Call], active: Sequence[Active]) -> tup
         inner: The calls that ended during it.
         active: The activations that belong to it.
     """
-    if call.innermost:
-        return (kind(call.module), *(a.name for a in active if a.inside is not call))
     modules = [c for c in inner if c.innermost]
     named = {a.inside: a.name for a in active if a.inside is not None and not a.inside.holds}
     steps = [(float(c.start), i, _part(c, named)) for i, c in enumerate(modules)]
-    functional = [a for a in active if a.inside is None or a.inside.holds]
-    steps += [(a.order + 0.5, 0, a.name) for a in functional]
-    return tuple(name for _, _, name in sorted(steps))
+    # A module that carries stands for what it computes itself.
+    own = {call, *modules} if call.carries or call.innermost else {c for c in modules if not c.holds}
+    steps += [(a.order + 0.5, 0, a.name) for a in active if a.inside not in own]
+    parts = tuple(name for _, _, name in sorted(steps))
+    return (kind(call.module), *parts) if call.carries or call.innermost else parts
 
 
 def _part(call: Call, named: Mapping[Call, str]) -> str:

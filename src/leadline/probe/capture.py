@@ -33,6 +33,7 @@ class Call:
         first: How many calls had ended when it started.
         innermost: Whether no other module ran inside it.
         holds: Whether the module has parameters of its own.
+        carries: The same, and that no module that does ran inside it.
         in_unit: Whether it runs inside one of the units of the tape.
         source: Node that made its first float argument.
         node: Node that made its first float output.
@@ -42,7 +43,7 @@ class Call:
         dtype: Its dtype.
         output: That output, or a copy of it; only as long as it is needed.
         version: How often it had been written when the call ended.
-        carrier: The last innermost call with parameters that ended before or at the end of this one.
+        carrier: The last call that carries and that ended before or at the end of this one.
         stored: Whether autograd kept its tensors as they are, and not by a checkpoint or on another device.
     """
 
@@ -55,6 +56,7 @@ class Call:
     stop: int = 0
     innermost: bool = True
     holds: bool = False
+    carries: bool = False
     in_unit: bool = False
     source: Node | None = None
     node: Node | None = None
@@ -121,7 +123,8 @@ class Tape:
     def start(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A module starts."""
         if self.recording:
-            call = Call(path=path, module=module, start=nodes_made(), first=len(self.calls), holds=path in self.holders)
+            holds = path in self.holders
+            call = Call(path=path, module=module, start=nodes_made(), first=len(self.calls), holds=holds, carries=holds)
             if self.running:
                 outer = self.running[-1]
                 call.in_unit = outer.in_unit or outer.path in self.units
@@ -151,8 +154,11 @@ class Tape:
         call.stop = nodes_made()
         self._counts[path] = count = self._counts.get(path, 0) + 1
         call.name = path if count == 1 else f"{path}#{count}"
-        if call.holds and call.innermost:
+        if call.carries:
             self._carrier = call
+        if call.holds:
+            for outer in self.running:
+                outer.carries = False
         call.carrier = self._carrier
         self.calls.append(call)
         if tensor is not None:

@@ -157,8 +157,14 @@ def makers(calls: Iterable[Call]) -> dict[Node, Call]:
 
 def calls_behind(node: Node, made: Mapping[Node, Call]) -> list[Call]:
     """The calls whose outputs ``node`` is the sum of, up to scale, dropout and shape."""
-    if node in made:
-        return [made[node]]
-    if node.name() in _SUMS or node.name() in _RELABELLING:
-        return [call for other in inputs_of(node) for call in calls_behind(other, made)]
-    return []
+    found: list[Call] = []
+    waiting, seen = [node], {node}
+    while waiting:
+        current = waiting.pop()
+        if current in made:
+            found.append(made[current])
+        elif current.name() in _SUMS or current.name() in _RELABELLING:
+            others = [other for other in inputs_of(current) if other not in seen]
+            seen.update(others)
+            waiting += others[::-1]
+    return found

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from leadline._core.randomness import kept_rng
 
+_OWN_FRAMES = 200  # of the hooks themselves
+
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
@@ -17,6 +19,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     Buffers (also those that were replaced), modes and torch's random state are put back, also after an exception.
     Parts that ``torch.compile`` has taken over run as written, so that hooks are heard.
     """
+    limit = sys.getrecursionlimit()
     modes = [(module, module.training) for module in model.modules()]
     buffers = [
         (module, dict(module._buffers), {name: b.clone() for name, b in module._buffers.items() if b is not None})
@@ -29,9 +32,12 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         stack.enter_context(torch.enable_grad())
         if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
+        # A module that is called takes three frames of the stack and one more where there are hooks.
+        sys.setrecursionlimit(limit + limit // 2 + _OWN_FRAMES)
         try:
             yield
         finally:
+            sys.setrecursionlimit(limit)
             for module, training in modes:
                 if module.training != training:
                     module.training = training

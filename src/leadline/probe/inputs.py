@@ -1,11 +1,13 @@
 """A batch as the model's call: positional and keyword arguments, from a tensor, a tuple or a mapping."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from copy import copy
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from leadline._core.errors import UsageError
 
@@ -19,21 +21,28 @@ class Batch:
         kwargs: Keyword arguments.
         size: Samples in the batch.
         axis: Axis of the first tensor along which they lie: 0, and 1 where time comes first.
+        packed: Positions of all samples together, where they are one packed sequence; 0 otherwise.
     """
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     size: int
     axis: int = 0
+    packed: int = 0
 
     @property
     def first(self) -> Tensor:
-        """The first tensor of the call."""
-        return next(tensors((self.args, self.kwargs)))
+        """The first tensor of the call that has an axis."""
+        return _first(list(tensors((self.args, self.kwargs))))
 
     @property
     def token_mask(self) -> Tensor | None:
-        """Which positions are real, ``(n, t)``, where the call has an integer ``attention_mask`` of that shape."""
+        """Which positions are real, ``(n, t)``: of a packed sequence, or by an integer ``attention_mask`` so shaped."""
+        if self.packed:
+            packed = _packed((*self.args, *self.kwargs.values()))
+            assert packed is not None
+            lengths = pad_packed_sequence(packed)[1]
+            return torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
         mask = self.kwargs.get("attention_mask")
         return mask.bool() if isinstance(mask, Tensor) and mask.ndim == 2 and not mask.is_floating_point() else None
 
@@ -41,25 +50,47 @@ class Batch:
 def as_batch(inputs: Any, targets: Any = None, model: Any = None) -> Batch:
     """The call that ``inputs`` stands for: a tensor, a tuple of positional or a mapping of keyword arguments.
 
-    Samples lie along the first axis of the first tensor; along the second where time comes first: for torch's own
-    recurrent and transformer modules that are not ``batch_first``, or if the targets are as many as only that.
+    A packed sequence, which is a tuple too, is one argument. Samples lie along the first axis of the first tensor;
+    along the second where time comes first: for torch's own recurrent and transformer modules that are not
+    ``batch_first``, or if the targets are as many as only that.
 
     Raises:
-        UsageError: If there is no tensor in it, or it holds no sample.
+        UsageError: If there is no tensor in it that a model could be run on, or it holds no sample.
     """
-    args = inputs if isinstance(inputs, tuple) else () if isinstance(inputs, Mapping) else (inputs,)
+    several = isinstance(inputs, tuple) and not isinstance(inputs, PackedSequence)
+    args = tuple(inputs) if several else () if isinstance(inputs, Mapping) else (inputs,)
     kwargs = {str(key): value for key, value in inputs.items()} if isinstance(inputs, Mapping) else {}
     found = list(tensors((args, kwargs)))
     if not found:
-        raise UsageError(
-            "inputs must be a tensor, a tuple of positional arguments or a dict of keywords; "
-            f"got {type(inputs).__name__} without any tensor."
-        )
-    shape = tuple(found[0].shape)
+        raise UsageError(_no_tensor(inputs, [*args, *kwargs.values()]))
+    if any(t.is_nested or t.layout != torch.strided for t in found):
+        raise UsageError("inputs must be dense tensors; got a nested or sparse one: pad it, or use to_dense().")
+    first = _first(found)
+    shape = tuple(first.shape)
     if 0 in shape:
         raise UsageError(f"The batch is empty: its first tensor has shape {shape}.")
+    packed = _packed((*args, *kwargs.values()))
+    if packed is not None and first is packed.data:
+        return Batch(args=args, kwargs=kwargs, size=int(packed.batch_sizes[0]), packed=len(packed.data))
     axis = 1 if len(shape) >= 2 and _time_first(shape, targets, model) else 0
     return Batch(args=args, kwargs=kwargs, size=shape[axis] if shape else 1, axis=axis)
+
+
+def _packed(values: Iterable[Any]) -> PackedSequence | None:
+    return next((value for value in values if isinstance(value, PackedSequence)), None)
+
+
+def _first(found: list[Tensor]) -> Tensor:
+    return next((t for t in found if t.ndim), found[0])
+
+
+def _no_tensor(inputs: Any, values: list[Any]) -> str:
+    expected = "inputs must be a tensor, a tuple of positional arguments or a dict of keywords"
+    array = next((value for value in values if hasattr(value, "__array__")), None)
+    if array is not None:
+        return f"{expected}; got an array ({type(array).__name__}): convert it with torch.as_tensor."
+    hint = ": pass one batch of it" if hasattr(inputs, "__iter__") and not hasattr(inputs, "__getitem__") else ""
+    return f"{expected}; got {type(inputs).__name__} without any tensor{hint}."
 
 
 def _time_first(shape: tuple[int, ...], targets: Any, model: Any) -> bool:
@@ -72,7 +103,9 @@ def _time_first(shape: tuple[int, ...], targets: Any, model: Any) -> bool:
 
 
 def repeated_samples(batch: Batch) -> int:
-    """How many samples equal an earlier one in every tensor of the call."""
+    """How many samples equal an earlier one in every tensor of the call; of packed sequences that is not told."""
+    if batch.packed:
+        return 0
     seen: set[tuple[bytes, ...]] = set()
     given = [t for t in tensors((batch.args, batch.kwargs)) if t.ndim > batch.axis]
     parts = [_bytes(t.movedim(batch.axis, 0)) for t in given if t.shape[batch.axis] == batch.size]
@@ -113,30 +146,47 @@ def mapped(function: Callable[[str, Tensor], Tensor], value: Any, name: str = ""
     """``value`` with ``function(keyword, tensor)`` in place of every tensor; the containers keep their types."""
     if isinstance(value, Tensor):
         return function(name, value)
-    if isinstance(value, dict):
-        return {key: mapped(function, item, str(key)) for key, item in value.items()}
+    if isinstance(value, Mapping):
+        return _refilled(value, {key: mapped(function, item, str(key)) for key, item in value.items()})
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(mapped(function, item, name) for item in value))
     if isinstance(value, (tuple, list)):
         return type(value)(mapped(function, item, name) for item in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        copied = copy(value)
+        for item in fields(value):  # frozen ones too
+            object.__setattr__(copied, item.name, mapped(function, getattr(value, item.name), item.name))
+        return copied
     return value
 
 
+def _refilled(value: Mapping[Any, Any], items: dict[Any, Any]) -> Any:
+    """A mapping like ``value`` of the same type with ``items``; of one that cannot be written, a dict."""
+    if type(value) is dict or not isinstance(value, MutableMapping):
+        return items
+    copied = copy(value)
+    for key, item in items.items():
+        copied[key] = item
+    return copied
+
+
 def differentiable(batch: Batch) -> tuple[Batch, list[Tensor]]:
-    """A copy of ``batch`` through which gradients flow, and the leaves they arrive at.
+    """A copy of ``batch`` through which gradients flow, and the leaves they arrive at, that of ``first`` first.
 
     Every float tensor becomes a copy of a leaf that requires a gradient, so that frozen models and first layers
     have gradients and a first layer may work in place. Masks do not: with a gradient asked of its mask,
     attention takes another kernel and its outputs other last digits.
     """
+    entry: list[Tensor] = []
     leaves: list[Tensor] = []
+    first = batch.first
 
     def feed(name: str, tensor: Tensor) -> Tensor:
         own = tensor.detach().clone()
         if not own.is_floating_point() or "mask" in name or not own.isfinite().all():
             return own
-        leaves.append(own.requires_grad_())
+        (entry if tensor is first and not entry else leaves).append(own.requires_grad_())
         return own.clone()
 
     args, kwargs = mapped(feed, batch.args), mapped(feed, batch.kwargs)
-    return replace(batch, args=args, kwargs=kwargs), leaves
+    return replace(batch, args=args, kwargs=kwargs), [*entry, *leaves]

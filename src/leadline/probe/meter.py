@@ -83,7 +83,7 @@ class Meter(Generic[Key]):
         if tensor is None or not tensor.numel():
             return
         tensor = tensor.detach()
-        whole, view = as_rows(tensor, batch=self.batch.size, mask=self.batch.token_mask)
+        whole, view = as_rows(tensor, batch=self.batch.size, mask=self.batch.token_mask, packed=self.batch.packed)
         matrix = taken_evenly(whole, self.rows)
         group = (tensor.shape, tensor.dtype, tensor.device)
         waiting = self._waiting.get(group)

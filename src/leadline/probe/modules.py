@@ -3,8 +3,12 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import nn
+from torch.fx import GraphModule
 from torch.nn.utils import parametrize
+
+from leadline._core.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,7 +16,8 @@ class Anatomy:
     """The modules and parameters of a model.
 
     Attributes:
-        modules: Every module by dotted name, each once, outer before inner; the model itself is ``""``.
+        modules: Every module by dotted name, each once, outer before inner; the model itself is ``""``. Those
+            that only hold parameters and have no ``forward``, as lists of parameters, are none.
         own: Path of a module -> the parameters that are its own, and not those of modules inside it, by name.
         parameters: Every parameter by dotted name, shared ones once, under the name met first.
     """
@@ -28,8 +33,12 @@ class Anatomy:
 
 
 def anatomy(model: nn.Module) -> Anatomy:
-    """What ``model`` consists of."""
-    modules = dict(_named(unwrapped(model), "", set()))
+    """What ``model`` consists of.
+
+    Raises:
+        UsageError: If part of it is TorchScript or an exported graph, whose inside cannot be watched.
+    """
+    modules = dict(_named(unwrapped(model)))
     own: dict[str, dict[str, nn.Parameter]] = {}
     named: dict[str, nn.Parameter] = {}
     seen: set[int] = set()
@@ -51,6 +60,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def _wrapped(module: nn.Module) -> nn.Module | None:
+    if isinstance(module, torch.jit.ScriptModule):
+        return None
     # What torch.compile makes of a module is recognised by its attribute: importing its class takes seconds.
     inner = module._modules.get("_orig_mod")
     if inner is None and isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
@@ -58,27 +69,61 @@ def _wrapped(module: nn.Module) -> nn.Module | None:
     return inner
 
 
-def _named(module: nn.Module, path: str, seen: set[nn.Module]) -> Iterator[tuple[str, nn.Module]]:
-    if module not in seen:
-        seen.add(module)
-        yield path, module
-        for key, child in inner_modules(module).items():
-            yield from _named(child, f"{path}.{key}" if path else key, seen)
+def _named(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    seen: set[nn.Module] = set()
+    waiting = [("", model)]
+    while waiting:  # no recursion: modules may be nested as deep as the model itself can run
+        path, module = waiting.pop()
+        if module not in seen:
+            _check_eager(path, module)
+            seen.add(module)
+            yield path, module
+            inner = inner_modules(module)
+            waiting += [(f"{path}.{key}" if path else key, child) for key, child in reversed(inner.items())]
+
+
+def _check_eager(path: str, module: nn.Module) -> None:
+    if isinstance(module, torch.jit.ScriptModule):
+        who = _described(path, module.original_name)
+        raise UsageError(f"{who} is TorchScript, which takes no hooks; profile the eager module it was made from.")
+    if isinstance(module, GraphModule) and _calls_no_weights(module):
+        raise UsageError(
+            f"{_described(path, kind(module))} is an exported graph, which calls no modules that could be watched; "
+            "profile the eager module it was made from, or what torch.export.unflatten makes of the program."
+        )
+
+
+def _described(path: str, kind: str) -> str:
+    return f"{path} ({kind})" if path else f"The model ({kind})"
+
+
+def _calls_no_weights(graph: GraphModule) -> bool:
+    """Whether weights are operands of functions alone, kept in modules of no class that are never called."""
+    called = [graph.get_submodule(str(node.target)) for node in graph.graph.nodes if node.op == "call_module"]
+    held = any(type(child) is nn.Module and any(True for _ in child.parameters()) for child in graph.children())
+    return held and not any(True for module in called for _ in module.parameters())
 
 
 def inner_modules(module: nn.Module) -> dict[str, nn.Module]:
-    """The children of ``module`` by name, wrappers removed; the functions that make its parameters do not count."""
+    """The children of ``module`` by name, wrappers removed; what makes or holds its parameters does not count."""
     hidden = "parametrizations" if _is_parametrized(module) else None
-    return {k: unwrapped(child) for k, child in module._modules.items() if child is not None and k != hidden}
+    inner = {key: child for key, child in module._modules.items() if child is not None and key != hidden}
+    return {key: unwrapped(child) for key, child in inner.items() if not _only_holds(child)}
+
+
+def _only_holds(module: nn.Module) -> bool:
+    """Whether ``module`` has no ``forward``, nor anything in it: what it holds is used by the module around it."""
+    if getattr(module.forward, "__func__", None) is not nn.Module.forward:
+        return False
+    return all(child is None or _only_holds(child) for child in module._modules.values())
 
 
 def _own_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
-    """By name; of parametrised parameters the originals."""
+    """By name, with those in lists; of parametrised parameters the originals."""
     own = {key: p for key, p in module._parameters.items() if p is not None}
-    if _is_parametrized(module):
-        made = module._modules["parametrizations"]
-        assert made is not None
-        own |= {f"parametrizations.{key}": p for key, p in made.named_parameters()}
+    for key, child in module._modules.items():
+        if child is not None and (_only_holds(child) or (key == "parametrizations" and _is_parametrized(module))):
+            own |= {f"{key}.{name}": p for name, p in child.named_parameters()}
     return own
 
 

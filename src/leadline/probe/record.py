@@ -12,7 +12,7 @@ from torch.autograd.graph import Node
 
 from leadline._core.profile import LayerProfile, Profile
 from leadline._version import __version__
-from leadline.probe.active import Active, activation_metrics, activations_of, deadest, parts_of
+from leadline.probe.active import Active, ByLayer, activation_metrics, deadest, parts_of
 from leadline.probe.capture import Call
 from leadline.probe.graph import paths_behind
 from leadline.probe.inputs import Batch, repeated_samples
@@ -108,9 +108,10 @@ def _records(done: Pass) -> Iterator[LayerProfile]:
     names = {id(parameter): name for name, parameter in done.parts.parameters.items()}  # hashing a tensor is slow
     alike = Counter((call.path in done.units, kind(call.module)) for call in done.layers)
     positions = {call: i for i, call in enumerate(done.calls)}
+    activations = ByLayer(done.active)
     for depth, call in enumerate(done.layers):
         is_unit, own_kind = call.path in done.units, kind(call.module)
-        active = activations_of(call, done.active)
+        active = activations.of(call)
         dead_layer, dead_share = deadest(active)
         # Parameters belong to the first call of a module, and their entries count where they were met first.
         own = {names[id(p)]: p for p in call.module.parameters()} if call.name == call.path else {}

@@ -56,17 +56,18 @@ def samples_first(shape: Sequence[int], batch: int) -> bool | None:
     return True if shape and shape[0] and shape[0] % batch == 0 else None
 
 
-def as_rows(x: Tensor, *, batch: int, mask: Tensor | None = None) -> tuple[Tensor, str]:
+def as_rows(x: Tensor, *, batch: int, mask: Tensor | None = None, packed: int = 0) -> tuple[Tensor, str]:
     """``x`` as a matrix, and the kind of its rows: ``"samples"`` or, where it holds none, ``"positions"``.
 
     Args:
         x: Output of a module or its gradient.
         batch: Samples in the batch.
         mask: Which positions of each sample are real, ``(n, t)``.
+        packed: Length of a first axis that holds the positions of all samples, in no order by samples.
     """
     if x.ndim == 0:
         return x.reshape(1, 1), "positions"
-    first = samples_first(x.shape, batch)
+    first = None if packed and packed == len(x) else samples_first(x.shape, batch)
     if first is None:
         return x.reshape(-1, x.shape[-1]) if x.ndim > 1 else x.reshape(-1, 1), "positions"
     if not first:

@@ -54,7 +54,7 @@ class Plan:
         """Whether a call that has just ended is such a layer: no unit holds it, and none is inside it."""
         if call.path not in self.early or call.in_unit:
             return False
-        return not self.blocks or call.path in self.units or call.innermost
+        return not self.blocks or call.path in self.units or call.carries
 
     @property
     def expected(self) -> int:
@@ -133,17 +133,33 @@ def layers_of(plan: Plan, calls: Sequence[Call], residual: Callable[[Call], bool
         plan: What was asked for.
         calls: The calls of the pass in the order in which they ended.
         residual: Whether a call of a unit is its input plus a branch.
+
+    Raises:
+        UsageError: If there is none.
     """
     units = _chosen_units(plan, calls, residual)
     chosen = [call for call in calls if call.path in units or _stands_alone(call, plan, units)]
-    return [call for call in chosen if call.shape], units
+    layers = [call for call in chosen if call.shape]
+    if not layers:
+        raise UsageError(_no_layer(plan))
+    return layers, units
+
+
+def _no_layer(plan: Plan) -> str:
+    names = sorted(path or "the model itself" for path in plan.chosen)
+    named = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    which = "modules with parameters" if plan.blocks else "modules chosen as layers"
+    return (
+        f"There is no layer to measure: of the {which} ({named}) none was called and returned a float tensor with an "
+        "axis; call the modules, rather than functions on their parameters, so that they can be watched."
+    )
 
 
 def _stands_alone(call: Call, plan: Plan, units: set[str]) -> bool:
     """Whether a call is a layer of its own: asked for by name or, beside blocks, a leaf with parameters."""
     if call.path not in plan.chosen:
         return False
-    return not plan.blocks or (call.innermost and not _is_within(call.path, units))
+    return not plan.blocks or (call.carries and not _is_within(call.path, units))
 
 
 def _chosen_units(plan: Plan, calls: Sequence[Call], residual: Callable[[Call], bool]) -> set[str]:

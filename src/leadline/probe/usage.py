@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 
-from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from leadline.probe.capture import Call
@@ -28,9 +27,8 @@ def _is_used(path: str, parts: Anatomy, met: Collection[str], reached: Collectio
     own = parts.own[path].values()
     if any(p.requires_grad for p in own):
         return any(id(p) in reached for p in own)
-    # Lists of parameters never run, and attention uses the weights of its projection without calling it.
-    passive = isinstance(parts.modules[path], (nn.ParameterList, nn.ParameterDict))
-    return passive or path in met or path.rpartition(".")[0] in parts.own
+    # Attention uses the weights of its projection without calling it.
+    return path in met or path.rpartition(".")[0] in parts.own
 
 
 def _outermost(path: str, holders: Collection[str], idle: Collection[str]) -> str:
