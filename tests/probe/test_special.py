@@ -48,6 +48,7 @@ def test_a_checkpoint_changes_no_number_but_what_it_does_not_keep(reentrant: boo
         assert layer.grad_norm == pytest.approx(twin.grad_norm, rel=1e-6)
         assert layer.weight_grad_norm == pytest.approx(twin.weight_grad_norm, rel=1e-6)
     assert math.isnan(found["units.1"].saturated_fraction)
+    assert any("behind checkpoints" in note for note in found.notes)
     assert all(p.grad is None for p in model.parameters())
 
 

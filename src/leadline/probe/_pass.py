@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
-from torch.nn.parameter import UninitializedParameter
 
 from leadline._core.errors import UsageError
 from leadline._core.profile import Profile
@@ -14,17 +13,18 @@ from leadline.probe.again import outputs_again
 from leadline.probe.backward import failures_named, gradients
 from leadline.probe.cancellation import Contributions
 from leadline.probe.capture import Call, nodes_made, watched
-from leadline.probe.graph import REENTRANT, nodes_behind, number_of
+from leadline.probe.changes import Changes
+from leadline.probe.graph import REENTRANT, graph_behind, number_of
 from leadline.probe.guard import undisturbed
 from leadline.probe.inputs import Batch, differentiable
 from leadline.probe.loss import Loss, main_output, scalar_loss
-from leadline.probe.modules import Anatomy, anatomy
+from leadline.probe.modules import Anatomy, anatomy, is_lazy
 from leadline.probe.outputs import Outputs
 from leadline.probe.record import Pass, profile_of
 from leadline.probe.refusal import refusals_named
 from leadline.probe.select import Layers, layers_of, plan
 from leadline.probe.streams import Streams
-from leadline.probe.weights import WeightGradients, untied_maps, weights
+from leadline.probe.weights import WeightGradients, maps_used_once, weights
 
 # Rows of a spectrum. Its cost goes with their third power and is paid for every layer, while rates along many layers
 # need less of each: of more layers than so many, half the rows are taken.
@@ -48,7 +48,7 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
     _check(parts)
     wanted = plan(parts, settings.layers)
     streams = Streams(units=wanted.composed, kept=wanted.kept, kept_inside=wanted.kept_inside)
-    contributions = Contributions()
+    changes, contributions = Changes(parts), Contributions()
     rows = settings.rows or (ROWS if wanted.expected <= MANY_LAYERS else ROWS // 2)
     measured = Outputs(batch=batch, rows=rows, at_once=wanted.at_once)
     listeners = (contributions.ended, streams.ended, measured.ended)
@@ -66,7 +66,7 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
             outputs = parts.model(*fed.args, **fed.kwargs)
         tape.recording, made = False, nodes_made()
         loss, loss_kind = scalar_loss(outputs, settings.targets, settings.loss, seed=settings.seed)
-        behind = list(nodes_behind([loss]))
+        graph = graph_behind(loss)
         layers, units = layers_of(wanted, tape.calls, streams.is_identity)
         given = Call.of("inputs", leaves[0] if fed.first.requires_grad else fed.first)
         met = Call.of("outputs", main_output(outputs))
@@ -75,12 +75,12 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
         overwritten = measured.take_rest(layers)
         for call in tape.calls:
             call.output = None
-        reentrant = any(node.name() == REENTRANT for node in behind)
+        reentrant = any(node.name() == REENTRANT for node in graph.nodes)
         measured.await_grads(tape, {*layers, met}, contributions, reentrant=reentrant)
         learning = {name: p for name, p in parts.parameters.items() if p.requires_grad}
-        grads = WeightGradients(summed=untied_maps(parts, contributions.counts))
+        grads = WeightGradients(summed=maps_used_once(parts, contributions.calls, graph.uses))
         with failures_named():
-            active = activations([node for node in behind if number_of(node) < made], tape.calls)
+            active = activations([node for node in graph.nodes if number_of(node) < made], tape.calls)
             arrived = gradients(loss, learning, [*leaves, *tape.entries], grads.take, reentrant=reentrant)
     if fed.first.requires_grad:
         measured.take_grad(given, arrived[0])
@@ -108,12 +108,14 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
         tokens=measured.token_metrics(),
         active=active,
         weights=numbers,
-        behind=behind,
+        behind=graph.nodes,
         loss=value,
         loss_kind=loss_kind,
         seed=settings.seed,
         repeated=bool(overwritten or diverged),
         first_nonfinite=first_nonfinite,
+        late=changes.late,
+        written=changes.written,
     )
     return profile_of(done)
 
@@ -121,9 +123,12 @@ def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
 def _check(parts: Anatomy) -> None:
     name = type(parts.model).__name__
     if not parts.parameters:
-        raise UsageError(f"The model ({name}) has no parameters, so there is nothing to profile.")
+        raise UsageError(
+            f"The model ({name}) has no parameters, so there is nothing to profile; run a batch through it before, "
+            "if it makes them only then."
+        )
     for path, parameter in parts.parameters.items():
-        if isinstance(parameter, UninitializedParameter) or parameter.is_meta:
+        if is_lazy(parameter) or parameter.is_meta:
             raise UsageError(
                 f"The parameter {path} has no values yet; run a batch through the model or load its weights."
             )

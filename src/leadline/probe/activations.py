@@ -114,12 +114,14 @@ def _hardtanh(saved: _Saved, _: Mapping[Node, list[Node]]) -> Activation:
     return Activation(name="Hardtanh", values=saved.self, dead=(low, high), saturated=(low, high))
 
 
-def _tanh(saved: _Saved, consumers: Mapping[Node, list[Node]]) -> Activation:
+def _tanh(saved: _Saved, consumers: Mapping[Node, list[Node]]) -> Activation | None:
     users = consumers.get(saved.node, [])
     plus_one = len(users) == 1 and users[0].name() == "AddBackward0" and len(inputs_of(users[0])) == 1
     if plus_one and any(user.name() == "MulBackward0" for user in consumers.get(users[0], [])):
         # 1 + tanh(...), then times x: GELU written out. Its dead limit -3.706, seen through the tanh.
         return Activation(name="GELU", values=saved.result, dead=(-0.99987, _INF))
+    if any(user.name() == "SubBackward0" and set(inputs_of(saved.node)) & set(inputs_of(user)) for user in users):
+        return None  # x - tanh(x): its slope is large where that of tanh is small
     return Activation(name="Tanh", values=saved.result, dead=(-0.9995, 0.9995), saturated=(-0.974679, 0.974679))
 
 

@@ -66,7 +66,7 @@ def activations(nodes: Sequence[Node], calls: Sequence[Call]) -> list[Active]:
         around = carrying.at(order)
         inside, owner = leaves.at(order) or around, around or _upstream(node, carriers)
         activation = recognised(node, consumers)
-        if activation is not None:
+        if activation is not None and activation.values.numel():
             found.append(Active(name=activation.name, order=order, owner=owner, inside=inside))
             flat.append(flatness(activation, feature_axis(activation.values.ndim, owner)))
         elif node.name() in ALWAYS_ALIVE:

@@ -1,4 +1,4 @@
-"""The backward pass: gradients are looked at as they arrive and let go, and nobody's ``.grad`` is touched."""
+"""The backward pass: gradients are looked at as they arrive and let go."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,8 +17,7 @@ def gradients(
 ) -> list[Tensor | None]:
     """Hand the gradient of each parameter to ``take`` and return those of ``inputs``.
 
-    Re-entrant checkpoints only work with ``backward``, which writes to ``.grad``; what is there is put aside and put
-    back. With ``reentrant`` that is done.
+    Re-entrant checkpoints only work with ``backward``, which writes to ``.grad``: with ``reentrant`` that is done.
 
     Raises:
         UsageError: If it would set off hooks that act on accumulated gradients.
@@ -56,7 +55,9 @@ def _passing(
     return list(found[len(parameters) :])
 
 
-def _looked_at(name: str, take: Take, grad: Tensor) -> Tensor | None:
+def _looked_at(name: str, take: Take, grad: Tensor | None) -> Tensor | None:
+    if grad is None:
+        return None
     if grad.layout != torch.strided:
         take(name, grad.detach().to_dense())
         return None
@@ -78,15 +79,10 @@ def _accumulated(
             "The model uses re-entrant checkpoints and hooks on accumulated gradients, which a profile would set off; "
             "use checkpoints with use_reentrant=False."
         )
-    aside = [tensor.grad for tensor in everything]
-    try:
-        for tensor in everything:
-            tensor.grad = None
-        loss.backward()
-        for name, parameter in parameters.items():
-            if parameter.grad is not None:
-                take(name, parameter.grad)
-        return [tensor.grad for tensor in inputs]
-    finally:
-        for tensor, grad in zip(everything, aside, strict=True):
-            tensor.grad = grad
+    for tensor in everything:
+        tensor.grad = None
+    loss.backward()
+    for name, parameter in parameters.items():
+        if parameter.grad is not None:
+            take(name, parameter.grad)
+    return [tensor.grad for tensor in inputs]

@@ -19,18 +19,21 @@ class Contributions:
             keeps the same tensor as long.
         sizes: Path of a module -> sum of absolute contributions to its weight's gradient, over all its calls.
         counts: Path of a module -> contributions to each entry: samples times positions.
+        calls: Path of a module -> how many of its calls those are.
     """
 
     given: dict[Call, Tensor] = field(default_factory=dict)
     sizes: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    calls: dict[str, int] = field(default_factory=dict)
 
     def ended(self, tape: Tape, call: Call, output: Tensor) -> None:
         """A call has ended; where a linear map learns, what it was given is kept."""
         if call.holds and output.requires_grad and call.stored and _learns(call.module):
             given = first_float(call.arguments)
-            if given is not None:
+            if given is not None and given.numel():
                 self.given[call] = given.detach()
+                self.calls[call.path] = self.calls.get(call.path, 0) + 1
                 self.counts[call.path] = self.counts.get(call.path, 0) + _count(call.module, given, output)
 
     def arrived(self, call: Call, grad: Tensor) -> None:
@@ -46,7 +49,9 @@ def is_map(module: nn.Module) -> bool:
 
 
 def _learns(module: nn.Module) -> bool:
-    weight = getattr(module, "weight", None) if is_map(module) else None
+    # A class with a forward of its own may use its weight in another way, scaled or standardised.
+    as_is = type(module).forward.__module__.startswith(("torch.nn.modules.", "transformers."))
+    weight = getattr(module, "weight", None) if is_map(module) and as_is else None
     return isinstance(weight, Tensor) and weight.requires_grad
 
 

@@ -16,6 +16,7 @@ from leadline.probe.modules import Anatomy, is_leaf
 # How many nodes autograd has made so far in this thread: nodes made during a call carry numbers between those at
 # its start and its end, so every node of the graph is known to belong to the calls around it.
 nodes_made: Callable[[], int] = torch._C._autograd._get_sequence_nr  # pyright: ignore[reportAttributeAccessIssue]
+_in_transform: Callable[[Tensor], bool] = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]
 _saving_hooks: Callable[[bool], Any] = torch._C._autograd._top_saved_tensors_default_hooks  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -45,6 +46,7 @@ class Call:
         version: How often it had been written when the call ended.
         carrier: The last call that carries and that ended before or at the end of this one.
         stored: Whether autograd kept its tensors as they are, and not by a checkpoint or on another device.
+        unread: Whether its output is complex or lives inside a transform of ``torch.func`` alone, and so is not seen.
     """
 
     path: str
@@ -68,6 +70,7 @@ class Call:
     version: int = 0
     carrier: "Call | None" = None
     stored: bool = True
+    unread: bool = False
 
     @staticmethod
     def of(name: str, tensor: Tensor | None) -> "Call":
@@ -142,12 +145,15 @@ class Tape:
             pass
         call.innermost = call.first == len(self.calls)
         replaced = None
+        if tensor is None:
+            call.unread = any(t.is_complex() for t in tensors(output))
+        elif _in_transform(tensor):
+            tensor, call.unread = None, True
         if tensor is not None:
             if not tensor.requires_grad and tensor is output and _enters(call):
                 self.entries.append(tensor.detach().requires_grad_())
                 tensor = replaced = self.entries[-1].clone()
-            values = tensor.detach()
-            call.take(values.clone() if self.copies(call) else values, like=tensor)
+            call.take(_values(tensor, copied=self.copies(call)), like=tensor)
             source = first_float(call.arguments)
             call.source = None if source is None else source.grad_fn
             call.stored = _saving_hooks(False) is None
@@ -203,14 +209,23 @@ class Tape:
 Listener = Callable[[Tape, Call, Tensor], None]
 
 
+def _values(tensor: Tensor, *, copied: bool) -> Tensor:
+    if tensor.is_inference():
+        with torch.inference_mode(False):  # which then counts what is written on it
+            return tensor.clone()
+    values = tensor.detach()
+    return values.clone() if copied else values
+
+
 def _arrived(call: Call, then: Callable[[Call, Tensor], None], grads: tuple[Tensor | None, ...]) -> None:
     grad = grads[call.place]
     if grad is not None:
         then(call, grad.detach())
 
 
-def _looked_at(call: Call, then: Callable[[Call, Tensor], None], grad: Tensor) -> None:
-    then(call, grad.detach())
+def _looked_at(call: Call, then: Callable[[Call, Tensor], None], grad: Tensor | None) -> None:
+    if grad is not None:
+        then(call, grad.detach())
 
 
 def _enters(call: Call) -> bool:

@@ -1,8 +1,8 @@
 """What the autograd graph tells that module hooks cannot see: where a stream runs, and what is added to it."""
 
 from bisect import bisect_left
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -28,6 +28,7 @@ _TRAILING = {
 _PARAMETER = "torch::autograd::AccumulateGrad"
 REENTRANT = "CheckpointFunctionBackward"  # a checkpoint that runs the model again in a backward pass of its own
 _SUMS = {"AddBackward0"}
+_OF_WEIGHTS = {"TBackward0", "ToCopyBackward0"}  # what stands between a weight and the operation that takes it
 
 
 def inputs_of(node: Node) -> list[Node]:
@@ -40,17 +41,42 @@ def number_of(node: Node) -> int:
     return node._sequence_nr()  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def nodes_behind(roots: Iterable[Tensor]) -> Iterator[Node]:
-    """Every node that ``roots`` were computed by, each once, from the roots backwards."""
-    waiting = deque(t.grad_fn for t in roots if t.grad_fn is not None)
-    seen = set(waiting)
-    while waiting:
-        node = waiting.popleft()
-        yield node
-        for other in inputs_of(node):
-            if other not in seen:
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """What autograd made for a loss.
+
+    Attributes:
+        nodes: Every node that the loss was computed by, each once, from the loss backwards.
+        uses: ``id`` of a parameter -> how many operations take it, in whatever shape and dtype.
+    """
+
+    nodes: Sequence[Node]
+    uses: Mapping[int, int]
+
+
+def graph_behind(loss: Tensor) -> Graph:
+    """The graph behind ``loss``."""
+    nodes: list[Node] = [] if loss.grad_fn is None else [loss.grad_fn]
+    seen, uses = set(nodes), Counter[int]()
+    for node in nodes:  # grows on the way
+        relabels = node.name() in _OF_WEIGHTS
+        for other, _ in node.next_functions:
+            if other is None:
+                continue
+            name = other.name()
+            if not relabels and (name == _PARAMETER or name in _OF_WEIGHTS) and (parameter := _parameter(other)):
+                uses[parameter] += 1
+            if name != _PARAMETER and other not in seen:
                 seen.add(other)
-                waiting.append(other)
+                nodes.append(other)
+    return Graph(nodes=nodes, uses=uses)
+
+
+def _parameter(node: Node) -> int:
+    """``id`` of the parameter that ``node`` hands on, and 0 where it is something else."""
+    while node.name() in _OF_WEIGHTS and node.next_functions and node.next_functions[0][0] is not None:
+        node = node.next_functions[0][0]
+    return id(node.variable) if node.name() == _PARAMETER else 0  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def paths_behind(nodes: Iterable[Node], calls: Iterable[Call]) -> set[str]:

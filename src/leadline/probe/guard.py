@@ -1,4 +1,4 @@
-"""Leaves no trace: buffers, modes and random state are put back, whatever happened inside."""
+"""Leaves no trace: buffers, modes, gradients and random state are put back, whatever happened inside."""
 
 import sys
 from collections.abc import Iterator
@@ -16,7 +16,8 @@ _OWN_FRAMES = 200  # of the hooks themselves
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Gradients are recorded inside, whatever the caller has switched off, and the model is left as it was.
 
-    Buffers (also those that were replaced), modes and torch's random state are put back, also after an exception.
+    Buffers (also those that were replaced), modes, torch's random state and what is in ``.grad`` (empty inside) are put
+    back, also after an exception.
     Parts that ``torch.compile`` has taken over run as written, so that hooks are heard.
     """
     limit = sys.getrecursionlimit()
@@ -26,6 +27,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         for module, _ in modes
         if module._buffers
     ]
+    grads = [(parameter, parameter.grad) for parameter in model.parameters()]
     with ExitStack() as stack:
         stack.enter_context(kept_rng())
         stack.enter_context(torch.inference_mode(False))
@@ -35,8 +37,12 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         # A module that is called takes three frames of the stack and one more where there are hooks.
         sys.setrecursionlimit(limit + limit // 2 + _OWN_FRAMES)
         try:
+            for parameter, _ in grads:
+                parameter.grad = None
             yield
         finally:
+            for parameter, grad in grads:
+                parameter.grad = grad
             sys.setrecursionlimit(limit)
             for module, training in modes:
                 if module.training != training:
@@ -52,5 +58,9 @@ def _put_back(module: nn.Module, own: dict[str, Tensor | None], values: dict[str
     for name, value in values.items():
         buffer = own[name]
         # Batch norm writes without counting it as a write, and so does this: graphs that the caller holds stay valid.
-        if buffer is not None and not torch.equal(buffer, value):
+        if buffer is None or torch.equal(buffer, value):
+            continue
+        if buffer.shape != value.shape:
+            buffer.data = value
+        else:
             buffer.data.copy_(value)

@@ -63,6 +63,8 @@ def as_batch(inputs: Any, targets: Any = None, model: Any = None) -> Batch:
     found = list(tensors((args, kwargs)))
     if not found:
         raise UsageError(_no_tensor(inputs, [*args, *kwargs.values()]))
+    if any(t.is_meta for t in found):
+        raise UsageError("inputs must hold values; got a tensor on the meta device: make it on the model's.")
     if any(t.is_nested or t.layout != torch.strided for t in found):
         raise UsageError("inputs must be dense tensors; got a nested or sparse one: pad it, or use to_dense().")
     first = _first(found)
@@ -103,14 +105,19 @@ def _time_first(shape: tuple[int, ...], targets: Any, model: Any) -> bool:
 
 
 def repeated_samples(batch: Batch) -> int:
-    """How many samples equal an earlier one in every tensor of the call; of packed sequences that is not told."""
+    """How many samples equal an earlier one in every tensor of the call.
+
+    Of packed sequences that is not told, and single numbers, as classes or indices, may well repeat.
+    """
     if batch.packed:
         return 0
     seen: set[tuple[bytes, ...]] = set()
     given = [t for t in tensors((batch.args, batch.kwargs)) if t.ndim > batch.axis]
-    parts = [_bytes(t.movedim(batch.axis, 0)) for t in given if t.shape[batch.axis] == batch.size]
-    seen.update(zip(*parts, strict=True))
-    return batch.size - len(seen) if parts else 0
+    given = [t for t in given if t.shape[batch.axis] == batch.size]
+    if not any(t.is_floating_point() or t.numel() > batch.size for t in given):
+        return 0
+    seen.update(zip(*(_bytes(t.movedim(batch.axis, 0)) for t in given), strict=True))
+    return batch.size - len(seen)
 
 
 def _bytes(tensor: Tensor) -> list[bytes]:

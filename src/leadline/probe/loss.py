@@ -32,7 +32,7 @@ def scalar_loss(outputs: Any, targets: Any, loss: Loss | None, *, seed: int) -> 
         return own.reshape(()), "model"
     output = main_output(outputs)
     if output is None or not any(t.requires_grad for t in tensors(outputs)):
-        raise UsageError("The output carries no gradient: no floating-point output depends on a parameter or input.")
+        raise UsageError(_no_gradient(outputs))
     if targets is None:
         return cotangent_product(outputs, seed=seed), "cotangent"
     if not isinstance(targets, Tensor):
@@ -43,6 +43,15 @@ def scalar_loss(outputs: Any, targets: Any, loss: Loss | None, *, seed: int) -> 
     if targets.is_floating_point():
         return _mean_square(output, targets), "mse"
     return _cross_entropy(output, targets), "cross_entropy"
+
+
+def _no_gradient(outputs: Any) -> str:
+    kind = type(outputs).__name__
+    if any(t.is_complex() for t in tensors(outputs)):
+        return (
+            f"The output ({kind}) is complex; return real numbers of it, as torch.view_as_real, or take them in loss=."
+        )
+    return f"The output ({kind}) carries no gradient: no floating-point tensor in it depends on a parameter or input."
 
 
 def cotangent_product(outputs: Any, *, seed: int) -> Tensor:

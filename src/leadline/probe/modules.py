@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from torch.fx import GraphModule
+from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
 from leadline._core.errors import UsageError
+
+_QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.ao.nn.sparse.quantized")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +39,7 @@ def anatomy(model: nn.Module) -> Anatomy:
     """What ``model`` consists of.
 
     Raises:
-        UsageError: If part of it is TorchScript or an exported graph, whose inside cannot be watched.
+        UsageError: If part of it is TorchScript or an exported graph, whose inside cannot be watched, or quantised.
     """
     modules = dict(_named(unwrapped(model)))
     own: dict[str, dict[str, nn.Parameter]] = {}
@@ -91,6 +94,11 @@ def _check_eager(path: str, module: nn.Module) -> None:
             f"{_described(path, kind(module))} is an exported graph, which calls no modules that could be watched; "
             "profile the eager module it was made from, or what torch.export.unflatten makes of the program."
         )
+    if type(module).__module__.startswith(_QUANTISED) and hasattr(module, "_packed_params"):
+        raise UsageError(
+            f"{_described(path, kind(module))} is quantised, and no gradient flows through it; "
+            "profile the float model it was made from."
+        )
 
 
 def _described(path: str, kind: str) -> str:
@@ -119,12 +127,17 @@ def _only_holds(module: nn.Module) -> bool:
 
 
 def _own_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
-    """By name, with those in lists; of parametrised parameters the originals."""
+    """By name, with those in lists and without empty ones; of parametrised parameters the originals."""
     own = {key: p for key, p in module._parameters.items() if p is not None}
     for key, child in module._modules.items():
         if child is not None and (_only_holds(child) or (key == "parametrizations" and _is_parametrized(module))):
             own |= {f"{key}.{name}": p for name, p in child.named_parameters()}
-    return own
+    return {key: p for key, p in own.items() if is_lazy(p) or p.numel()}
+
+
+def is_lazy(parameter: nn.Parameter) -> bool:
+    """Whether ``parameter`` gets its shape only when its module first runs."""
+    return isinstance(parameter, UninitializedParameter)
 
 
 def _is_parametrized(module: nn.Module) -> bool:

@@ -14,7 +14,7 @@ from leadline._core.profile import LayerProfile, Profile
 from leadline._version import __version__
 from leadline.probe.active import Active, ByLayer, activation_metrics, deadest, parts_of
 from leadline.probe.capture import Call
-from leadline.probe.graph import paths_behind
+from leadline.probe.graph import REENTRANT, paths_behind
 from leadline.probe.inputs import Batch, repeated_samples
 from leadline.probe.meter import Numbers
 from leadline.probe.modules import Anatomy, is_leaf, kind
@@ -49,6 +49,8 @@ class Pass:
         seed: As in ``profile``.
         repeated: Whether a second forward pass was made.
         first_nonfinite: Name of the first call with nan or inf in its output.
+        late: Names of modules that were made while the model ran.
+        written: Names of parameters that were written on while it ran.
     """
 
     parts: Anatomy
@@ -70,6 +72,8 @@ class Pass:
     seed: int
     repeated: bool
     first_nonfinite: str
+    late: Sequence[str]
+    written: Sequence[str]
 
 
 def profile_of(done: Pass) -> Profile:
@@ -202,7 +206,15 @@ def _notes(done: Pass) -> Iterator[str]:
         yield f"Spectra were taken of {done.rows} of {size} samples, evenly spaced."
     if any(layer in done.tokens for layer in done.layers) and size > SEQUENCES:
         yield f"Metrics of tokens are means over {SEQUENCES} of {size} sequences, evenly spaced."
-    if any(not call.stored for call in done.calls):
+    unread = dict.fromkeys(call.path or kind(call.module) for call in done.calls if call.unread)
+    if unread:
+        named = f"{', '.join(list(unread)[:3])}{f' and {len(unread) - 3} more' if len(unread) > 3 else ''}"
+        yield f"Outputs that are complex, or inside a transform of torch.func, were not measured: {named}."
+    if done.late:
+        yield f"Modules that the model made while it ran were not measured: {', '.join(done.late)}; profile it again."
+    if done.written:
+        yield f"The model writes on its own parameters, and that is not undone: {', '.join(done.written)}."
+    if any(not call.stored for call in done.calls) or any(node.name() == REENTRANT for node in done.behind):
         yield "Activations behind checkpoints were not read: their values are not kept."
     if done.repeated:
         yield "A second forward pass was made, for outputs that the model overwrites or to find where nan begins."

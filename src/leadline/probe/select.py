@@ -141,11 +141,13 @@ def layers_of(plan: Plan, calls: Sequence[Call], residual: Callable[[Call], bool
     chosen = [call for call in calls if call.path in units or _stands_alone(call, plan, units)]
     layers = [call for call in chosen if call.shape]
     if not layers:
-        raise UsageError(_no_layer(plan))
+        raise UsageError(_no_layer(plan, calls))
     return layers, units
 
 
-def _no_layer(plan: Plan) -> str:
+def _no_layer(plan: Plan, calls: Sequence[Call]) -> str:
+    if any(call.unread and call.path in plan.chosen for call in calls):
+        return "There is no layer to measure: the outputs are complex, or live inside a transform of torch.func alone."
     names = sorted(path or "the model itself" for path in plan.chosen)
     named = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     which = "modules with parameters" if plan.blocks else "modules chosen as layers"

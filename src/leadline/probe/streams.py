@@ -112,7 +112,7 @@ class Streams:
 
 
 def _root_mean_square(tensor: Tensor) -> float:
-    return norm_of(tensor.detach()) / math.sqrt(tensor.numel())
+    return norm_of(tensor.detach()) / math.sqrt(tensor.numel()) if tensor.numel() else math.nan
 
 
 def _inside(call: Call, unit: Call) -> str:

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -85,11 +85,11 @@ def weights(parts: Anatomy, grads: WeightGradients, contributions: Contributions
     norms, matrices, images, columns = {}, {}, {}, _Columns()
     for name, parameter in parts.parameters.items():
         weight = parameter.detach()
-        norms[name] = norm_of(weight)
+        norms[name] = norm_of(weight if weight.is_floating_point() or weight.is_complex() else weight.double())
         if weight.ndim >= 2 and weight.is_floating_point():
             matrices[name] = matrix = _as_map(parts.modules.get(name.rpartition(".")[0]), weight)
             images[name] = columns.image(matrix)
-    paths = {name: name.rpartition(".")[0] for name in grads.sums}
+    paths = {name: path for name in grads.sums if (path := name.rpartition(".")[0]) in contributions.sizes}
     sizes = dict(zip(paths, numbers_of([contributions.sizes[path] for path in paths.values()]), strict=True))
     return Weights(
         norms=norms,
@@ -99,19 +99,25 @@ def weights(parts: Anatomy, grads: WeightGradients, contributions: Contributions
         },
         shapes={name: (matrix.shape[0], matrix.shape[1]) for name, matrix in matrices.items()},
         ranks=_ranks(images),
-        cancellations={name: _ratio(sizes[name], total) for name, total in grads.sums.items()},
+        cancellations={name: _ratio(size, grads.sums[name]) for name, size in sizes.items()},
         baselines={name: math.sqrt(math.pi * contributions.counts[path] / 2) for name, path in paths.items()},
     )
 
 
-def untied_maps(parts: Anatomy, paths: Collection[str]) -> set[str]:
-    """Names of the weights of the modules ``paths`` that no other module uses.
+def maps_used_once(parts: Anatomy, calls: Mapping[str, int], uses: Mapping[int, int]) -> set[str]:
+    """Names of the weights that nothing uses but the calls of their modules.
 
-    A tied weight's gradient sums over all its uses, so the contributions of one of them are not its.
+    A gradient sums over all uses of a weight, in other modules, functions and gradients of gradients too, and the
+    contributions of some of them are not its.
+
+    Args:
+        parts: The model.
+        calls: Path of a linear map -> how often it was called.
+        uses: ``id`` of a parameter -> how many operations take it.
     """
-    uses = Counter(id(p) for own in parts.own.values() for p in own.values())
-    names = [f"{path}.weight" if path else "weight" for path in paths]
-    return {name for name in names if name in parts.parameters and uses[id(parts.parameters[name])] == 1}
+    names = {f"{path}.weight" if path else "weight": count for path, count in calls.items()}
+    own = {name: parts.parameters[name] for name in names if name in parts.parameters}
+    return {name for name, parameter in own.items() if uses.get(id(parameter)) == names[name]}
 
 
 def _finite_share(parameter: Tensor) -> float:
