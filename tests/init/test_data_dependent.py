@@ -7,6 +7,7 @@ import pytest
 import torch
 from tests.init.models import Attention, Conv1D, TiedLanguageModel
 from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
@@ -309,3 +310,138 @@ def test_fused_projections_get_different_weights(generator):
     assert step.kept == "svd"
     queries, keys, _ = model.qkv.weight.detach().chunk(3)
     assert torch.cosine_similarity(queries.flatten(), keys.flatten(), dim=0).abs() < 0.5
+
+
+class SelfAttention(nn.Module):
+    """Torch's attention on its own input, between two linear layers."""
+
+    def __init__(self, **options):
+        super().__init__()
+        self.ahead = nn.Linear(64, 24)
+        self.attention = nn.MultiheadAttention(24, 4, **{"batch_first": True} | options)
+        self.head = nn.Linear(24, 10)
+
+    def forward(self, x):
+        x = self.ahead(x)
+        if not self.attention.batch_first:
+            x = x.transpose(0, 1)
+        y = self.attention(x, key=x, value=x, need_weights=False)[0]
+        return self.head(y if self.attention.batch_first else y.transpose(0, 1))
+
+
+PROJECTIONS = ["attention.q_proj", "attention.k_proj", "attention.v_proj", "attention.out_proj"]
+
+
+def sentences(generator):
+    """Sixty sequences of eight positions with features of unequal size."""
+    return torch.randn(60, 8, 64, generator=generator) * torch.logspace(0, 1, 64)
+
+
+def projected(model, x):
+    """Queries, keys, values and output (without its bias) of torch's attention, from the definition."""
+    attention = model.attention
+    with torch.no_grad():
+        y = model.ahead(x)
+        weights = attention.in_proj_weight.chunk(3)
+        queries, keys, values = (y @ w.T + b for w, b in zip(weights, attention.in_proj_bias.chunk(3), strict=True))
+        parts = [part.unflatten(-1, (4, 6)).transpose(1, 2) for part in (queries, keys, values)]
+        heads = nn.functional.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2)
+        output = heads @ attention.out_proj.weight.T
+    return queries, keys, values, output
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_first": False}])
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_projections_inside_torch_attention_have_unit_variance(options, mode, generator):
+    model = getattr(made(lambda: SelfAttention(**options)), mode)()
+    x = sentences(generator)
+    steps = lsuv(model, x, generator=generator)
+    assert [step.name for step in steps] == ["ahead", *PROJECTIONS, "head"]
+    assert [part.std(correction=0).item() for part in projected(model, x)] == pytest.approx([1] * 4, abs=1e-4)
+    assert model(x).std(correction=0).item() == pytest.approx(1, abs=1e-4)
+
+
+def test_projections_of_a_transformer_layer_of_torch_are_scaled_in_eval_mode_too(generator):
+    model = made(lambda: nn.TransformerEncoderLayer(24, 4, 48, batch_first=True)).eval()
+    steps = lsuv(model, torch.randn(20, 8, 24, generator=generator), generator=generator)
+    assert [step.name for step in steps] == [
+        *[f"self_attn.{name}_proj" for name in ("q", "k", "v", "out")], "linear1", "linear2"
+    ]  # fmt: skip
+
+
+def test_keys_and_values_of_another_width_are_projected_from_their_own_input(generator):
+    model = made(lambda: nn.MultiheadAttention(24, 4, kdim=10, vdim=7, batch_first=True))
+    query, key, value = (scale * torch.randn(30, 8, d, generator=generator) for scale, d in ((1, 24), (5, 10), (9, 7)))
+    lsuv(model, (query, key, value), generator=generator)
+    for x, weight in ((query, model.q_proj_weight), (key, model.k_proj_weight), (value, model.v_proj_weight)):
+        assert (x @ weight.T).std(correction=0).item() == pytest.approx(1, abs=1e-4)
+
+
+def test_fused_projections_have_unit_variance_each(generator):
+    x = torch.randn(50, 8, 24, generator=generator)
+    for name, projection, options in [
+        ("c_attn", lambda: Conv1D(72, 24), {}),
+        ("qkv", lambda: nn.Linear(24, 72), {}),
+        ("query_key_value", lambda: nn.Linear(24, 72), {"num_heads": 4}),
+    ]:
+        model = made(lambda name=name, make=projection, options=options: Attention(name, make(), **options))
+        layer = getattr(model, name)
+        model.forward = lambda x, layer=layer: layer(x)
+        haar(model, generator=generator)
+        with torch.no_grad():
+            # One of the three is too large: a common factor would leave them apart.
+            by_head = layer.weight.unflatten(0, (4, 3, 6))[:, 1] if options else None
+            (by_head if options else layer.weight[24:48] if name == "qkv" else layer.weight[:, 24:48]).mul_(10)
+        steps = lsuv(model, x, draw=None, generator=generator)
+        assert [step.name for step in steps] == [f"{name}.{each}" for each in "qkv"]
+        assert steps[1].std > 5 * steps[0].std
+        y = layer(x).detach()
+        parts = y.unflatten(-1, (4, 3, 6)).unbind(-2) if options else y.chunk(3, -1)
+        assert [part.std(correction=0).item() for part in parts] == pytest.approx([1] * 3, abs=1e-4), name
+
+
+def test_frozen_and_unchosen_projections_stay(generator):
+    model = made(SelfAttention)
+    model.attention.in_proj_weight.requires_grad_(False)
+    kept = model.attention.in_proj_weight.clone()
+    steps = lsuv(model, sentences(generator), generator=generator)
+    assert [step.name for step in steps] == ["ahead", "attention.out_proj", "head"]
+    assert torch.equal(model.attention.in_proj_weight, kept)
+    model = made(SelfAttention)
+    steps = lsuv(model, sentences(generator), where=lambda name, _: name.endswith("v_proj"), generator=generator)
+    assert [step.name for step in steps] == ["attention.v_proj"]
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_first": False}])
+def test_projections_inside_torch_attention_are_set_from_their_inputs(options, generator):
+    model = made(lambda: SelfAttention(**options))
+    x = sentences(generator) + 15  # alike, so that there is something to gain
+    steps = orthogonalise(model, x, where=lambda name, _: name != "ahead", generator=generator)
+    assert [step.name for step in steps] == [*PROJECTIONS, "head"]
+    for step in steps[:3]:
+        assert step.kept == "svd" and step.gap_after < step.gap_before - 0.05
+    queries, keys, values = model.attention.in_proj_weight.detach().chunk(3)
+    for one, other in itertools.combinations((queries, keys, values), 2):
+        assert torch.cosine_similarity(one.flatten(), other.flatten(), dim=0).abs() < 0.5
+    sizes = [part.square().mean().sqrt().item() for part in projected(model, x[:45])]
+    assert sizes == pytest.approx([1] * 4, abs=1e-3)
+
+
+def test_the_projections_of_gpt2_and_its_blocks_are_scaled_and_orthogonalised(generator):
+    config = GPT2Config(
+        n_layer=2, n_embd=24, n_head=4, vocab_size=50, n_positions=16, attn_pdrop=0, resid_pdrop=0, embd_pdrop=0,
+        bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    tokens = {"input_ids": torch.randint(50, (60, 16), generator=generator)}
+    model = made(lambda: GPT2LMHeadModel(config))
+    names = [step.name for step in lsuv(model, tokens, generator=generator)]
+    block = [*(f"attn.c_attn.{each}" for each in "qkv"), "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
+    assert names == [f"transformer.h.{i}.{name}" for i in (0, 1) for name in block]
+    seen = []
+    handle = model.transformer.h[1].attn.c_attn.register_forward_hook(lambda m, a, y: seen.append(y.detach()))
+    model(**tokens)
+    handle.remove()
+    assert [part.std(correction=0).item() for part in seen[0].chunk(3, -1)] == pytest.approx([1] * 3, abs=1e-4)
+    steps = orthogonalise(model, tokens, generator=generator)
+    fused = [step for step in steps if step.name.endswith("c_attn")]
+    assert [step.kept for step in fused] == ["svd", "svd"]

@@ -18,7 +18,7 @@ _SHAPED = """
 import torch
 from leadline.nn import activation, shape
 x = torch.randn(1000, generator=torch.Generator().manual_seed(0), requires_grad=True)
-for name in ("relu", "leaky_relu", "gelu", "tanh"):
+for name in ("relu", "leaky_relu", "gelu", "tanh", "hard_tanh", "softplus"):
     act = shape(activation(name), 100)
     compiled = torch.compile(act, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(x), act(x))

@@ -122,16 +122,19 @@ def test_callables_and_parametrised_modules_are_shaped(generator):
     torch.testing.assert_close(act(x), shape(nn.LeakyReLU(0.2), 50)(x))
 
 
+@pytest.mark.parametrize("depth", [2, 30])
 @pytest.mark.parametrize("name", NONLINEAR)
-def test_the_folded_form_is_the_definition(name, generator):
+def test_the_folded_form_is_the_definition(name, depth, generator):
     x = torch.randn(100, generator=generator, dtype=torch.float64)
-    act = shape(activation(name), 30)
+    kept = x.clone()
+    act = shape(activation(name), depth)
     p = act.split
     rest = (activation(name)(x) - p.mean - p.linear * x) / p.scale
     torch.testing.assert_close(act(x), math.sqrt(1 - act.eta) * x + act.sign * math.sqrt(act.eta) * rest)
+    assert torch.equal(x, kept)
 
 
-@pytest.mark.parametrize("name", ["relu", "leaky_relu", "tanh", "hard_tanh", "gelu"])
+@pytest.mark.parametrize("name", NONLINEAR)
 def test_gradcheck_also_of_the_second_derivative(name, generator):
     act = shape(activation(name), 10)
     x = torch.randn(20, generator=generator, dtype=torch.float64, requires_grad=True)

@@ -1,7 +1,6 @@
 """One forward pass in which layers are changed as they run."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,46 +8,13 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from leadline._core.randomness import kept_rng
-from leadline.init._maps import LinearMap, linear_maps
+from leadline.init._attention import arguments, heads, projections, samples_first
+from leadline.init._layer import Layer
+from leadline.init._maps import linear_maps
 
-
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """A layer that runs as a module: linear, convolutional, or the linear layer of transformers.
-
-    Attributes:
-        name: Its dotted name.
-        module: The layer.
-        weight: Its weight as linear maps.
-    """
-
-    name: str
-    module: nn.Module
-    weight: LinearMap
-
-    @property
-    def bias(self) -> Tensor | float:
-        """The bias in the shape in which it is added, 0 where there is none."""
-        bias = getattr(self.module, "bias", None)
-        if bias is None:
-            return 0.0
-        return bias.reshape(-1, *(1 for _ in self.weight.kernel)) if self.weight.kernel else bias
-
-    @property
-    def value(self) -> Tensor:
-        """The weight as the module uses it."""
-        return self.module.weight  # type: ignore[return-value]
-
-    def set(self, value: Tensor) -> None:
-        """Give the module this weight."""
-        if self.weight.owner is None:
-            self.value.copy_(value)
-        else:
-            setattr(*self.weight.owner, value)
-
-    def scale(self, factor: float) -> None:
-        """Multiply the weight."""
-        self.set(self.value * factor)
+Before = Callable[[Layer, Tensor], object]
+After = Callable[[Layer, Tensor], Tensor]
+Where = Callable[[str, nn.Module], bool]
 
 
 @torch.no_grad()
@@ -56,13 +22,14 @@ def run_once(
     model: nn.Module,
     inputs: Any,
     *,
-    where: Callable[[str, nn.Module], bool] | None,
-    before: Callable[[Layer, Tensor], None] | None = None,
-    after: Callable[[Layer, Tensor], Tensor] | None = None,
+    where: Where | None,
+    before: Before | None = None,
+    after: After | None = None,
 ) -> None:
     """Run ``model`` on ``inputs``; the first time that a layer runs, ``before`` sees its input, ``after`` its output.
 
-    What ``after`` returns takes the place of the output. Hooks, buffers and the global generators are put back.
+    What ``after`` returns takes the place of the output. Projections inside torch's attention count as layers. Hooks,
+    buffers and the global generators are put back.
     """
     handles = []
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
@@ -72,6 +39,8 @@ def run_once(
                 handles.append(layer.module.register_forward_pre_hook(_once(before, layer)))
             if after is not None:
                 handles.append(layer.module.register_forward_hook(_once(after, layer)))
+        for attention, layers in projections(model, where):
+            handles += _of_attention(attention, layers, before, after)
         with kept_rng():
             call(model, inputs)
     finally:
@@ -81,14 +50,17 @@ def run_once(
             buffer.copy_(buffers[name])
 
 
-def layers_of(model: nn.Module, where: Callable[[str, nn.Module], bool] | None) -> list[Layer]:
+def layers_of(model: nn.Module, where: Where | None) -> list[Layer]:
+    """The layers that run as modules."""
     modules = dict(model.named_modules())
+    # Torch's attention uses the weight of its output projection without running it.
+    within = {id(module.out_proj) for module in model.modules() if isinstance(module, nn.MultiheadAttention)}
     found = []
     for weight in linear_maps(model):
         name, _, key = weight.name.rpartition(".")
         module = modules[name]
         runs = isinstance(module, (nn.Linear, _ConvNd)) or type(module).__name__ == "Conv1D"
-        if key == "weight" and runs and (where is None or where(name, module)):
+        if key == "weight" and runs and id(module) not in within and (where is None or where(name, module)):
             found.append(Layer(name=name, module=module, weight=weight))
     return found
 
@@ -107,7 +79,41 @@ def _once(act: Callable[[Layer, Tensor], Any], layer: Layer) -> Callable[..., An
     return hook
 
 
+def _of_attention(
+    attention: nn.MultiheadAttention, layers: dict[str, Layer], before: Before | None, after: After | None
+) -> list[Any]:
+    """Hooks that show the projections what they would see as layers, the first time that the attention runs."""
+    pending = [True]
+    out = layers.pop("heads", None)
+
+    def ahead(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not pending:
+            return
+        read = arguments(attention, args, kwargs)
+        for key, layer in layers.items():
+            if before is not None:
+                before(layer, read[key])
+            if after is not None:
+                after(layer, layer.module(read[key]))
+        if before is not None and out is not None:
+            before(out, heads(attention, args, kwargs))
+
+    def behind(_module: nn.Module, _args: Any, output: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        if not pending:
+            return None
+        pending.clear()
+        if after is None or out is None:
+            return None
+        return (samples_first(attention, after(out, samples_first(attention, output[0]))), *output[1:])
+
+    return [
+        attention.register_forward_pre_hook(ahead, with_kwargs=True),
+        attention.register_forward_hook(behind),
+    ]
+
+
 def call(model: nn.Module, inputs: Any) -> None:
+    """The model on a tensor, a tuple of positional or a mapping of keyword arguments."""
     if isinstance(inputs, Mapping):
         model(**inputs)
     elif isinstance(inputs, tuple):

@@ -13,7 +13,8 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
-from leadline.init._passes import Layer, run_once
+from leadline.init._layer import Layer
+from leadline.init._passes import run_once
 from leadline.init.orthogonal import delta_orthogonal
 from leadline.metrics import orthogonality_gap
 
@@ -61,9 +62,10 @@ def orthogonalise(
     The last part of the batch is not used for $W$ but tells whether it helped: where the orthogonality gap of the
     held-out samples rose over the layer, the drawn (orthogonal) weight is kept if its gap is smaller.
 
-    First everything is drawn by ``delta_orthogonal``. Groups of a convolution are decomposed each on its own;
-    transposed convolutions and attention of torch keep what was drawn. Modes, buffers, generators and frozen
-    parameters: as for ``lsuv``.
+    First everything is drawn by ``delta_orthogonal``. Groups of a convolution are decomposed each on its own.
+    Projections to queries, keys and values take different rows of $A$; fused in one weight they are judged together,
+    inside ``nn.MultiheadAttention`` each is a layer. Transposed convolutions keep what was drawn. Modes, buffers,
+    generators and frozen parameters: as for ``lsuv``.
 
     Args:
         model: The model.
@@ -75,7 +77,8 @@ def orthogonalise(
         scale: ``"unit-rms"``: outputs of root mean square 1; ``"unit-norm"``, the paper's: of Frobenius norm 1 over the
             batch.
         held_out: Share of the batch that tells whether it helped, between 0 and 1.
-        where: Which layers are set, by dotted name and module; all of them without it.
+        where: Which layers are set, by dotted name and module (of projections inside torch's attention that
+            attention); all of them without it.
         generator: Where the drawn weights take their numbers from.
 
     Returns:
@@ -157,6 +160,7 @@ def _from_singular_vectors(layer: Layer, x: Tensor, *, exponent: float, clamp: f
     rows = _rows(layer, x, at_most=_ROWS * max(columns, outputs)).double()
     if rows.shape[1] < outputs or not rows.isfinite().all():
         return None
+    rows = rows.roll(-layer.turn * outputs, dims=1)
     a, s, bt = torch.linalg.svd(rows, full_matrices=False)
     rank = min(outputs, s.shape[-1])
     s = torch.maximum(s, clamp * s[:, :1])[:, None, :rank]

@@ -13,7 +13,8 @@ from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
 from leadline._core.randomness import kept_rng
 from leadline.init._fill import own_generator
-from leadline.init._passes import Layer, call, run_once
+from leadline.init._layer import Layer
+from leadline.init._passes import call, run_once
 
 _EVERY = 4  # layers between the losses of the growing version
 
@@ -86,7 +87,13 @@ def maximise_rank(
     """
     check_choice("version", version, ("adam", "last", "growing"))
     order: list[Layer] = []
-    run_once(model, _taken(inputs, slice(0, 2)), where=None, before=lambda layer, _: order.append(layer))
+    running = set(model.modules())  # not the projections inside torch's attention
+    run_once(
+        model,
+        _taken(inputs, slice(0, 2)),
+        where=None,
+        before=lambda layer, _: order.append(layer) if layer.module in running else None,
+    )
     if len(order) < 2:
         raise UsageError(f"The model runs {len(order)} layers with weights: without a hidden layer there is no rank.")
     shuffled = torch.randperm(_count(inputs), generator=own_generator(generator, torch.device("cpu"))).tolist()

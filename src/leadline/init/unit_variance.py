@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from leadline.init._passes import Layer, run_once
+from leadline.init._layer import Layer
+from leadline.init._passes import run_once
 from leadline.init.orthogonal import delta_orthogonal
 
 
@@ -17,7 +18,7 @@ class Scaled:
     """What was done to one layer.
 
     Attributes:
-        name: Dotted name of the layer.
+        name: Dotted name of the layer; of projections fused in one weight with .q, .k or .v behind it.
         std: Standard deviation of its output before, bias left out.
         factor: Factor on its weight: 1/std, or 1 where the output was constant or not finite.
     """
@@ -41,15 +42,18 @@ def lsuv(
     where the published loop passes again for each layer. A layer's output is a linear function of its weight; its
     bias is left out of the variance, which is taken over all entries.
 
-    A layer that runs several times is scaled at the first, of layers that share a weight one is. The projections
-    inside ``nn.MultiheadAttention`` are drawn but not scaled, since they do not run as layers. Frozen parameters stay.
-    The model runs in the mode it is in; buffers, such as running statistics, and the global generators are put back.
+    A layer that runs several times is scaled at the first, of layers that share a weight one is. Projections to
+    queries, keys and values count each, also where they are fused in one weight or lie inside
+    ``nn.MultiheadAttention``, whose are called ``q_proj``, ``k_proj``, ``v_proj`` and ``out_proj``. Frozen parameters
+    stay. The model runs in the mode it is in; buffers, such as running statistics, and the global generators are put
+    back.
 
     Args:
         model: The model.
         inputs: A tensor, a tuple of positional or a mapping of keyword arguments: a batch of at least some dozen.
         draw: The initialiser that goes before; ``None`` keeps the weights and biases that are there.
-        where: Which layers are scaled, by dotted name and module; all of them without it.
+        where: Which layers are scaled, by dotted name and module (of projections inside torch's attention that
+            attention); all of them without it.
         generator: Where ``draw`` takes its numbers from.
 
     Returns:
@@ -77,9 +81,12 @@ def lsuv(
 
     def scale(layer: Layer, output: Tensor) -> Tensor:
         linear = output - layer.bias
-        std = linear.std(correction=0).item()
-        factor = 1 / std if 0 < std < math.inf else 1.0
-        steps.append(Scaled(name=layer.name, std=std, factor=factor))
+        parts = [linear] if layer.fused == 1 else layer.per_projection(linear).unbind(-2)
+        names = [layer.name] if layer.fused == 1 else [f"{layer.name}.{each}" for each in "qkv"]
+        stds = [part.std(correction=0).item() for part in parts]
+        factors = [1 / std if 0 < std < math.inf else 1.0 for std in stds]
+        steps.extend(Scaled(name=n, std=s, factor=f) for n, s, f in zip(names, stds, factors, strict=True))
+        factor = factors[0] if layer.fused == 1 else layer.per_output(linear.new_tensor(factors))
         layer.scale(factor)
         return linear * factor + layer.bias
 

@@ -10,11 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from leadline._core.errors import UsageError
+from leadline.nn.activations import GELUTanh, Sin
 from leadline.nn.shaping.adapted import Elementwise, without_inplace
 from leadline.nn.shaping.root import root
 from leadline.nn.shaping.split import Split, split
 from leadline.theory import orthogonal_identity_rate
 
+# Their backward does not need their output, which may so be changed in place.
+_SAVES_ITS_INPUT_ONLY = (nn.GELU, GELUTanh, nn.SiLU, nn.Softplus, nn.Mish, nn.Hardswish, nn.Hardtanh, nn.ReLU6, Sin)
 _NO_SIGN = 1e-9  # of E x³φ⊥: below it rounding, as for activations whose rest is even
 
 
@@ -57,6 +60,8 @@ class ShapedActivation(nn.Module):
             # Two straight pieces are a leaky ReLU, scaled and shifted in place: its backward needs x only.
             pieces = F.leaky_relu(x, (self.of_x + self.of_phi * self._slope) / at_right)
             return pieces.mul_(at_right).add_(self.constant)
+        if type(self.activation) in _SAVES_ITS_INPUT_ONLY:
+            return _affine_(self.activation(x), self.of_phi, self.constant).add_(x, alpha=self.of_x)
         # A sum with scalar factors saves nothing for the backward pass, so that the second may be taken in place.
         constant = torch.tensor(self.constant, dtype=x.dtype)
         return torch.add(constant, self.activation(x), alpha=self.of_phi).add_(x, alpha=self.of_x)
@@ -161,6 +166,13 @@ def shape(
     parts = split(activation)
     eta = 0.0 if parts.scale == 0 else _share(parts, depth, budget, branch_shares)
     return ShapedActivation(activation, parts, depth=depth, budget=budget, normalised=normalised, eta=eta)
+
+
+def _affine_(y: Tensor, factor: float, constant: float) -> Tensor:
+    """``factor * y + constant`` in place: in one pass, as a weighted mean, where that loses no digits."""
+    if constant == 0 or abs(1 - factor) < 0.5:
+        return y.mul_(factor).add_(constant) if constant else y.mul_(factor)
+    return y.lerp_(torch.tensor(constant / (1 - factor), dtype=y.dtype), 1 - factor)
 
 
 def _share(parts: Split, depth: int, budget: float, branch_shares: Sequence[float] | None) -> float:
