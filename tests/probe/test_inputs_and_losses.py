@@ -341,7 +341,7 @@ def inference_model() -> nn.Module:
     ("model", "message"),
     [
         (nn.ReLU(), r"The model \(ReLU\) has no parameters"),
-        (made(Argmax), "The output carries no gradient"),
+        (made(Argmax), r"The output \(Tensor\) carries no gradient"),
         (inference_model(), r"The model \(Linear\) was made under torch.inference_mode"),
         (nn.LazyLinear(3), "The parameter weight has no values yet"),
         (nn.Linear(4, 3, device="meta"), "The parameter weight has no values yet"),
