@@ -46,9 +46,9 @@ def test_without_the_fall_back_they_would_not_agree(generator, monkeypatch):
 def test_only_ill_conditioned_matrices_pay_for_singular_values(n, d, generator, monkeypatch):
     seen = []
     exact = torch.linalg.svdvals
-    monkeypatch.setattr(torch.linalg, "svdvals", lambda x: seen.append(tuple(x.shape)) or exact(x))
+    monkeypatch.setattr(torch.linalg, "svdvals", lambda x: seen.append(len(x)) or exact(x))
     matrix_metrics(torch.stack([of_condition(kappa, n, d, generator) for kappa in (10, 1e6, 100)]))
-    assert seen == [(1, n, d)]
+    assert seen == [1]
 
 
 @pytest.mark.parametrize(

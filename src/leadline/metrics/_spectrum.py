@@ -42,8 +42,16 @@ def centre(x: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
 def squared_singular_values(x: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch k"]:
     """Of widened matrices, exact to rounding relative to the largest singular value; ``nan`` for ``nan``."""
     finite = ~x[..., :1, :1].isnan()
-    sigma = torch.linalg.svdvals(x if finite.all() else torch.where(finite, x, 0.0))
+    sigma = _singular_values(x if finite.all() else torch.where(finite, x, 0.0))
     return torch.where(finite.squeeze(-1), sigma.square(), torch.nan)
+
+
+def _singular_values(x: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch k"]:
+    n, d = x.shape[-2:]
+    if 2 * min(n, d) > max(n, d):
+        return torch.linalg.svdvals(x)
+    # Of long matrices by way of their triangular factor: as exact, and two to three times as fast.
+    return torch.linalg.svdvals(torch.linalg.qr(x if n > d else x.mT, mode="r").R)
 
 
 def spectrum(x: Shaped[Tensor, "*batch n d"], *, center: bool) -> Float[Tensor, "*batch k"]:

@@ -1,7 +1,5 @@
 """How much the summands of a weight's gradient cancel: absolute size before the sum over absolute size after it."""
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -106,8 +104,10 @@ def _convolution_size(inputs: Tensor, output_grads: Tensor, layer: _ConvNd) -> T
 
 def _l1(x: Tensor, *, dim: int) -> Tensor:
     # In parts whose magnitudes stay in the cache: written to fresh memory they cost more than their sum.
-    rows = max(1, _CACHED * len(x) // max(1, x.numel()))
     wide = torch.promote_types(x.dtype, torch.float32)
+    if x.numel() <= _CACHED:
+        return x.abs().sum(dim, dtype=wide).double()
+    rows = max(1, _CACHED * len(x) // x.numel())
     return torch.cat([part.abs().sum(dim, dtype=wide) for part in x.split(rows)]).double()
 
 
@@ -137,12 +137,13 @@ def _rows(inputs: Tensor, output_grads: Tensor, layer: nn.Module | None) -> tupl
     """What a linear map was given and got back, with an axis of rows."""
     if not (layer is None or isinstance(layer, nn.Linear) or type(layer).__name__ == "Conv1D"):
         raise UsageError(f"`layer` must be a linear map or a convolution, got {type(layer).__name__}.")
-    if inputs.ndim < 1 or inputs.shape[:-1] != output_grads.shape[:-1] or math.prod(inputs.shape[:-1]) == 0:
+    if inputs.ndim < 1 or inputs.shape[:-1] != output_grads.shape[:-1] or 0 in inputs.shape[:-1]:
         raise UsageError(
             "A linear map needs `inputs` (*rows, in) and `output_grads` (*rows, out) of the same rows, "
             f"got {tuple(inputs.shape)} and {tuple(output_grads.shape)}."
         )
-    return torch.atleast_2d(inputs.detach()), torch.atleast_2d(output_grads.detach())
+    inputs, output_grads = inputs.detach(), output_grads.detach()
+    return (inputs, output_grads) if inputs.ndim >= 2 else (inputs[None], output_grads[None])
 
 
 def _maps(inputs: Tensor, output_grads: Tensor, layer: _ConvNd) -> tuple[Tensor, Tensor]:

@@ -77,12 +77,11 @@ class Meter(Generic[Key]):
     _measured: dict[Key, tuple[Moments, str, int, int, int]] = field(default_factory=dict)
     _spectra: Spectra = field(default_factory=Spectra)
 
-    @torch.no_grad()
     def take(self, key: Key, tensor: Tensor | None) -> None:
         """Measure ``tensor``; where there is none, or nothing in it, the key has no numbers."""
         if tensor is None or not tensor.numel():
             return
-        tensor = tensor.detach()
+        tensor = tensor.detach()  # so that nothing below is recorded
         whole, view = as_rows(tensor, batch=self.batch.size, mask=self.batch.token_mask, packed=self.batch.packed)
         matrix = taken_evenly(whole, self.rows)
         group = (tensor.shape, tensor.dtype, tensor.device)
@@ -103,7 +102,6 @@ class Meter(Generic[Key]):
             for key, (moment, view, n, d, place) in self._measured.items()
         }
 
-    @torch.no_grad()
     def _measure(self, waiting: "_Waiting[Key]") -> None:
         if not waiting.keys:
             return

@@ -50,6 +50,8 @@ class Sums(NamedTuple):
 
 def read(tensor: Tensor) -> Sums:
     """Read a tensor that is not empty."""
+    if _is_one_run(tensor):
+        return Sums(tensor.sum(), torch.linalg.vector_norm(tensor), *torch.aminmax(tensor))
     runs = _runs(tensor)
     return Sums(_joined(runs.sum(-1)).sum(), _quick_norm(tensor), *torch.aminmax(runs))
 
@@ -65,6 +67,8 @@ def norm_of(tensor: Tensor) -> float:
     quick = _quick_norm(tensor).item()
     if 1e-15 < quick < 1e18 or (quick == 0 and not tensor.any()):
         return quick
+    if math.isfinite(quick) and tensor.dtype != torch.float64:
+        return torch.linalg.vector_norm(tensor.double()).item()  # no square of a narrower dtype leaves its range
     return moments([tensor], [read(tensor)])[0].norm
 
 
@@ -77,6 +81,8 @@ def numbers_of(scalars: Sequence[Tensor]) -> list[float]:
 
 def absolute_sum(tensor: Tensor) -> float:
     """The sum of magnitudes of one tensor."""
+    if _is_one_run(tensor):
+        return tensor.abs().sum().item()
     return sum(numbers_of([_wide(part).abs().sum() for part in tensor.flatten().split(_CACHED)]))
 
 
@@ -88,8 +94,12 @@ def _runs(tensor: Tensor) -> Tensor:
     return _wide(tensor).reshape(-1, run)
 
 
+def _is_one_run(tensor: Tensor) -> bool:
+    return tensor.numel() <= _RUN and tensor.dtype in (torch.float32, torch.float64)
+
+
 def _quick_norm(tensor: Tensor) -> Tensor:
-    if tensor.numel() <= _RUN and tensor.dtype in (torch.float32, torch.float64):
+    if _is_one_run(tensor):
         return torch.linalg.vector_norm(tensor)
     return torch.linalg.vector_norm(_joined(torch.linalg.vector_norm(_runs(tensor), dim=-1)))
 

@@ -65,6 +65,8 @@ def as_rows(x: Tensor, *, batch: int, mask: Tensor | None = None, packed: int = 
         mask: Which positions of each sample are real, ``(n, t)``.
         packed: Length of a first axis that holds the positions of all samples, in no order by samples.
     """
+    if x.ndim == 2 and x.shape[0] == batch:
+        return x, "samples"
     if x.ndim == 0:
         return x.reshape(1, 1), "positions"
     first = None if packed and packed == len(x) else samples_first(x.shape, batch)
@@ -99,8 +101,9 @@ def sequences(x: Tensor, *, batch: int, rows: int, mask: Tensor | None = None) -
 
 def taken_evenly(x: Tensor, rows: int) -> Tensor:
     """At most ``rows`` evenly spaced rows of ``x``."""
-    if len(x) <= rows:
+    count = x.shape[0]
+    if count <= rows:
         return x
-    if len(x) % rows == 0:
-        return x[:: len(x) // rows]  # the same rows as a view
-    return x[torch.tensor(evenly(len(x), rows), device=x.device)]
+    if count % rows == 0:
+        return x[:: count // rows]  # the same rows as a view
+    return x[torch.tensor(evenly(count, rows), device=x.device)]

@@ -2,8 +2,9 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -14,6 +15,8 @@ from leadline.metrics._spectrum import GRAM_CONDITION, centre, squared_singular_
 
 # Below this share of the centred norm in the whole it is taken from the rows: the Gram matrix has lost its digits.
 _CENTRED_FROM_GRAM = 1e-3
+
+_CHUNK = 2**17  # entries of Gram matrices that are kept until they are looked at together
 
 CENTRED = "centred_participation_ratio"
 
@@ -32,6 +35,7 @@ class Spectra:
     _eigenvalues: dict[tuple[int, int, float], list[tuple[list[int], Tensor]]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    _grams: dict[int, list["_Grams"]] = field(default_factory=lambda: defaultdict(list))
     _others: list[tuple[list[int], dict[str, Tensor]]] = field(default_factory=list)
     _count: int = 0
 
@@ -40,23 +44,24 @@ class Spectra:
         n = gram.shape[-1]
         places = list(range(self._count, self._count + len(gram)))
         self._count += len(gram)
-        finite = gram.diagonal(dim1=-2, dim2=-1).sum(-1).isfinite()
-        whole = bool(finite.all())
-        if not whole:
-            gram = torch.where(finite[:, None, None], gram, 0.0)
-        centred, ratio = _centred(gram, rows)
-        found = pairwise_metrics(gram, centred) | {CENTRED: ratio}
-        eigenvalues = _eigenvalues(gram, rows, d=d)
-        if not whole:
-            found = {name: torch.where(finite, values, math.nan) for name, values in found.items()}
-            eigenvalues = torch.where(finite[:, None], eigenvalues, math.nan)
+        trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
+        finite = trace.isfinite()
+        if not finite.all():
+            gram, trace = torch.where(finite[:, None, None], gram, 0.0), torch.where(finite, trace, 0.0)
+        near = trace - gram.sum((-2, -1)) / n <= _CENTRED_FROM_GRAM * trace
+        spread = _spread(rows(near)) if near.any() else None
+        self._grams[n].append(_Grams(places=places, gram=gram.clone(), finite=finite, near=near, spread=spread))
+        eigenvalues = torch.where(finite[:, None], _eigenvalues(gram, rows, d=d), math.nan)
         self._eigenvalues[(n, d, torch.finfo(dtype).eps)].append((places, eigenvalues))
-        self._others.append((places, found))
+        if sum(len(own.places) for own in self._grams[n]) * n * n > _CHUNK:
+            self._others.append(_of_grams(self._grams.pop(n)))
         return places
 
     def values(self) -> list[dict[str, float]]:
         """For each matrix its metrics by name; ``nan`` throughout for one that holds nan or inf."""
         values: list[dict[str, float]] = [{} for _ in range(self._count)]
+        while self._grams:
+            self._others.append(_of_grams(self._grams.popitem()[1]))
         others = list(self._others)
         for (n, d, eps), parts in self._eigenvalues.items():
             places = [place for own, _ in parts for place in own]
@@ -76,9 +81,30 @@ def _eigenvalues(gram: Float[Tensor, "matrices n n"], rows: Rows, *, d: int) -> 
     return found
 
 
-def _centred(
-    gram: Float[Tensor, "matrices n n"], rows: Rows
-) -> tuple[Float[Tensor, " matrices"], Float[Tensor, " matrices"]]:
+class _Grams(NamedTuple):
+    """Gram matrices, and of those whose rows are near one another how far they are spread about their mean."""
+
+    places: list[int]
+    gram: Tensor
+    finite: Tensor
+    near: Tensor
+    spread: tuple[Tensor, Tensor] | None
+
+
+def _of_grams(parts: Sequence[_Grams]) -> tuple[list[int], dict[str, Tensor]]:
+    """What the Gram matrices alone tell."""
+    gram, finite = torch.cat([part.gram for part in parts]), torch.cat([part.finite for part in parts])
+    centred, ratio = _centred(gram)
+    near, spreads = torch.cat([part.near for part in parts]), [part.spread for part in parts if part.spread]
+    if spreads:
+        centred[near], ratio[near] = (torch.cat(own) for own in zip(*spreads, strict=True))
+    found = pairwise_metrics(gram, centred) | {CENTRED: ratio}
+    if not finite.all():
+        found = {name: torch.where(finite, values, math.nan) for name, values in found.items()}
+    return [place for part in parts for place in part.places], found
+
+
+def _centred(gram: Float[Tensor, "matrices n n"]) -> tuple[Float[Tensor, " matrices"], Float[Tensor, " matrices"]]:
     """Squared norm of the rows minus their mean, and the participation ratio of those.
 
     With H the centring projection both are traces of H G: no eigenvalue is needed.
@@ -86,16 +112,16 @@ def _centred(
     n = gram.shape[-1]
     sums = gram.sum(-1)
     whole = sums.sum(-1)
-    trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
-    centred = trace - whole / n
+    centred = gram.diagonal(dim1=-2, dim2=-1).sum(-1) - whole / n
     squares = torch.linalg.vector_norm(gram, dim=(-2, -1)).square()
     squares += (whole / n).square() - 2 * sums.square().sum(-1) / n
-    ratio = centred.square() / squares
-    lost = centred <= _CENTRED_FROM_GRAM * trace
-    if lost.any():
-        near = centre(rows(lost))
-        inner = near @ near.mT
-        centred[lost] = inner.diagonal(dim1=-2, dim2=-1).sum(-1)
-        # Rows that are all alike, zero rows among them, spread along no direction.
-        ratio[lost] = (centred[lost].square() / inner.square().sum((-2, -1))).where(centred[lost] != 0, 0.0)
-    return centred, ratio
+    return centred, centred.square() / squares
+
+
+def _spread(x: Float[Tensor, "matrices n d"]) -> tuple[Float[Tensor, " matrices"], Float[Tensor, " matrices"]]:
+    """The same from the rows themselves."""
+    x = centre(x)
+    gram = x @ x.mT
+    centred = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
+    # Rows that are all alike, zero rows among them, spread along no direction.
+    return centred, (centred.square() / gram.square().sum((-2, -1))).where(centred != 0, 0.0)
