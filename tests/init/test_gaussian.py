@@ -146,10 +146,20 @@ def test_signals_keep_their_size_through_layers_of_any_activation(generator):
         assert x.square().mean().item() == pytest.approx(1, rel=0.25), name
 
 
-def test_one_sided_weights_are_uniform_from_zero(generator):
-    weight = one_sided(torch.empty(FAN_OUT, FAN_IN), generator=generator)
+def uniform_fits(weight):
     law = stats.uniform(scale=2 / math.sqrt(FAN_IN))
-    assert stats.kstest(weight.flatten().numpy(), law.cdf).pvalue > FALSE_ALARM
+    return stats.kstest(weight.flatten().double().numpy(), law.cdf).pvalue > FALSE_ALARM
+
+
+def test_one_sided_weights_are_uniform_from_zero(generator):
+    assert uniform_fits(one_sided(torch.empty(FAN_OUT, FAN_IN), generator=generator))
+
+
+def test_one_sided_weights_of_a_wrong_scale_or_shape_are_rejected(generator):
+    weight = one_sided(torch.empty(FAN_OUT, FAN_IN), generator=generator)
+    assert not uniform_fits(1.05 * weight)
+    normal = torch.randn(FAN_OUT, FAN_IN, generator=generator).mul_(weight.std()).add_(weight.mean())
+    assert not uniform_fits(normal)
 
 
 def test_one_sided_parameters_of_figure_6_include_the_norms(generator):

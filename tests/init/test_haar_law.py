@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from leadline.init import haar_matrices
+from leadline.init import delta_orthogonal, haar, haar_matrices, orthogonal
 
 FALSE_ALARM = 1e-6
 Z = stats.norm.isf(FALSE_ALARM / 2)
@@ -140,3 +140,62 @@ def test_the_matrix_is_the_stated_product_of_reflections(monkeypatch):
         expected = expected - 2 * torch.outer(normal, normal @ expected)
     expected = expected * -triangle.diagonal().sign()  # the signs of R
     torch.testing.assert_close(got, expected)
+
+
+def drawn_groups(fill, count, channels, places, generator):
+    """Independent kernels of one place or more along an axis, drawn as the groups of one convolution."""
+    layer = torch.nn.Conv1d(count * channels, count * channels, places, groups=count, device="meta").to_empty(
+        device="cpu"
+    )
+    return fill(layer, generator=generator).weight.detach().unflatten(0, (count, channels))
+
+
+def looks_haar(q):
+    """First and second moments and, in three dimensions, the law of the eigenphases."""
+    return mean_is(trace(q), 0) and mean_is(q[:, 0, 1].square(), 1 / 3) and angles_fit(q)
+
+
+@pytest.mark.parametrize("fill", [haar, delta_orthogonal, orthogonal])
+def test_what_fills_a_module_draws_haar_matrices(fill, generator):
+    assert looks_haar(drawn_groups(fill, DRAWS, 3, 1, generator)[..., 0])
+
+
+def test_a_sampler_without_signs_in_its_place_is_rejected(generator, monkeypatch):
+    def wrong(count, rows, columns, *, generator, dtype, device):
+        return unsigned_qr(count, rows, columns, generator=generator)
+
+    monkeypatch.setattr(module, "haar_matrices", wrong)
+    assert not looks_haar(drawn_groups(haar, DRAWS, 3, 1, generator)[..., 0])
+
+
+def test_the_centre_of_a_delta_is_a_haar_matrix(generator):
+    kernels = drawn_groups(delta_orthogonal, DRAWS, 3, 3, generator)
+    assert looks_haar(kernels[..., 1])
+    assert kernels[..., [0, 2]].count_nonzero() == 0
+
+
+def rotation_invariant(kernels):
+    """Whether the law of ⟨a, K b⟩ at each place is the same for fixed unit vectors a, b as along the axes.
+
+    Compared are the fourth moments of one entry and of one along (1, 1, 1)/√3 on both sides, over halves of the draws.
+    """
+    one, other = kernels[: len(kernels) // 2], kernels[len(kernels) // 2 :]
+    along = torch.full((3,), 3**-0.5)
+    straight, turned = one[:, 0, 0], torch.einsum("i,nijp,j->np", along, other, along)
+    found = []
+    for a, b in zip((straight**4).double().unbind(-1), (turned**4).double().unbind(-1), strict=True):
+        error = (a.var() / len(a) + b.var() / len(b)).sqrt()
+        found.append(abs((a.mean() - b.mean()).item()) < Z * error.item())
+    return all(found) and all(mean_is(straight[:, p], 0) for p in range(kernels.shape[-1]))
+
+
+def test_kernels_of_full_support_do_not_know_the_axes(generator):
+    assert rotation_invariant(drawn_groups(orthogonal, DRAWS, 3, 3, generator))
+
+
+def test_projections_along_the_axes_are_rejected(generator):
+    """The wrong sampler: (P, 1 - P) with P on the first two channels, in front of a Haar matrix."""
+    haar_part = haar_matrices(DRAWS, 3, 3, generator=generator)
+    inside = torch.diag(torch.tensor([1.0, 1.0, 0.0]))
+    kernels = torch.stack([haar_part @ inside, haar_part @ (torch.eye(3) - inside)], dim=-1)
+    assert not rotation_invariant(kernels)

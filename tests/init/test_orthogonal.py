@@ -206,3 +206,46 @@ def test_the_range_of_a_large_padded_convolution(generator):
     low, high = operator_range(orthogonal(layer, generator=generator), 32, generator=generator)
     assert low < 0.9  # at the border
     assert high < 1 + 1e-5
+
+
+PADDED = {
+    "square": lambda **o: nn.Conv2d(6, 6, 3, **o),
+    "more outputs": lambda **o: nn.Conv2d(4, 7, 3, **o),
+    "more inputs": lambda **o: nn.Conv2d(7, 4, 3, **o),
+    "stride, more numbers in": lambda **o: nn.Conv2d(3, 6, 3, stride=2, **o),
+    "stride, more numbers out": lambda **o: nn.Conv2d(3, 14, 3, stride=2, **o),
+    "depthwise": lambda **o: nn.Conv2d(6, 6, 3, groups=6, **o),
+    "grouped": lambda **o: nn.Conv2d(6, 6, 3, groups=2, **o),
+    "grouped with stride": lambda **o: nn.Conv2d(6, 12, 3, groups=3, stride=2, **o),
+}
+
+
+@pytest.mark.parametrize("case", PADDED)
+@pytest.mark.parametrize("fill", [delta_orthogonal, orthogonal])
+def test_in_the_interior_of_a_padded_map_all_singular_values_are_one(fill, case, generator):
+    """Isometries: the columns of pixels that no border touches. Co-isometries: the rows of such outputs."""
+    layer = fill(made(lambda: PADDED[case](padding=1, bias=False)), generator=generator).double()
+    size, stride = 12, layer.stride[0]
+    maps = torch.eye(layer.in_channels * size**2, dtype=torch.float64).unflatten(1, (layer.in_channels, size, size))
+    with torch.no_grad():
+        images = layer(maps)
+    if layer.out_channels > layer.in_channels * stride**2:
+        columns = images.flatten(1).T.unflatten(1, (layer.in_channels, size, size))
+        inner = columns[..., 2:-2, 2:-2].flatten(1)
+    else:
+        inner = images[..., 1:-1, 1:-1].flatten(1)
+    sigma = torch.linalg.svdvals(inner)[: min(inner.shape)]
+    assert sigma.min() > 0.99 and sigma.max() < 1.01
+
+
+@pytest.mark.parametrize("case", [case for case in PADDED if "stride" not in case])
+def test_the_range_of_a_delta_on_a_large_padded_map_is_one(case, generator):
+    layer = delta_orthogonal(made(lambda: PADDED[case](padding=1)), generator=generator)
+    assert operator_range(layer, 64, generator=generator) == pytest.approx((1, 1), abs=0.01)
+
+
+def test_torch_fails_the_range_on_a_large_padded_map(generator):
+    layer = made(lambda: nn.Conv2d(6, 6, 3, padding=1))
+    nn.init.orthogonal_(layer.weight, generator=generator)
+    low, high = operator_range(layer, 64, generator=generator)
+    assert low < 0.5 and high > 1.4
