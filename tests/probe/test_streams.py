@@ -1,6 +1,7 @@
 """Residual streams: which units add to their input, what they add, and how large it is."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -98,6 +99,96 @@ def test_a_branch_that_is_no_module_is_what_the_unit_adds(generator: torch.Gener
     assert layer.residual and layer.branches == ()
     expected = torch.sin(model[0].linear(x)).detach().double().square().mean().sqrt()
     assert layer.branch_rms == pytest.approx(float(expected), rel=1e-5)
+
+
+class Scaled(nn.Module):
+    """Adds two linear maps, each behind something; notes what was really added."""
+
+    def __init__(self, behind: Callable[["Scaled", Tensor, Tensor], Tensor]):
+        super().__init__()
+        self.first, self.second, self.behind = nn.Linear(6, 6), nn.Linear(6, 6), behind
+        self.gain, self.share = nn.Parameter(torch.tensor(0.05)), nn.Parameter(torch.linspace(0, 1, 6))
+        self.mask = nn.Buffer(torch.linspace(0, 2, 6))
+        self.added: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.added = [self.behind(self, x, self.first(x))]
+        x = x + self.added[0]
+        self.added.append(self.behind(self, x, self.second(x)))
+        return x + self.added[1]
+
+
+BEHIND: dict[str, Callable[[Scaled, Tensor, Tensor], Tensor]] = {
+    "number": lambda unit, x, branch: 0.1 * branch,
+    "divisor": lambda unit, x, branch: branch / 4,
+    "rezero": lambda unit, x, branch: unit.gain * branch,
+    "closed": lambda unit, x, branch: branch * (unit.gain * 0),
+    "layer scale": lambda unit, x, branch: unit.share * branch,
+    "fixed mask": lambda unit, x, branch: branch * unit.mask,
+    "dropout": lambda unit, x, branch: torch.dropout(branch, 0.3, True),
+    "in place": lambda unit, x, branch: branch.mul_(unit.share),
+    "gate": lambda unit, x, branch: torch.sigmoid(x) * branch,
+    "another dtype": lambda unit, x, branch: (branch.bfloat16() * 0.5).float(),
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+def test_what_is_added_is_measured_and_not_what_the_module_returned(behind: str, generator: torch.Generator):
+    model = made(lambda: nn.Sequential(*(Scaled(BEHIND[behind]) for _ in range(3))))
+    profile = leadline.profile(model, torch.randn(16, 6, generator=generator))
+    for unit, layer in zip(model, profile.layers, strict=True):
+        sizes = [float(added.detach().double().square().mean().sqrt()) for added in unit.added]
+        precision = 1e-2 if behind == "another dtype" else 1e-5
+        assert layer.branch_rms == pytest.approx(math.hypot(*sizes), rel=precision)
+        assert layer.branches == (f"{layer.name}.first", f"{layer.name}.second")
+
+
+def test_the_factor_that_a_sum_itself_gives_counts(generator: torch.Generator):
+    class Alpha(Adds):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.add(x, self.linear(x), alpha=0.5)
+
+    model = made(lambda: nn.Sequential(Alpha(1.0), Alpha(1.0)))
+    for layer in leadline.profile(model, torch.randn(8, 6, generator=generator)).layers:
+        assert layer.branch_rms == pytest.approx(0.5 * layer.stream_rms, rel=1e-5)
+
+
+class Conditioned(nn.Module):
+    """A block of a diffusion transformer: its gates come from a condition and start at zero."""
+
+    def __init__(self, gate: float):
+        super().__init__()
+        self.norm, self.mlp = nn.LayerNorm(6, elementwise_affine=False), nn.Linear(6, 6)
+        self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(6, 18))
+        nn.init.zeros_(self.modulation[1].weight)
+        nn.init.constant_(self.modulation[1].bias, gate)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        shift, scale, gate = self.modulation(condition).chunk(3, dim=1)
+        h = self.norm(x) * (1 + scale.unsqueeze(1)) + shift.unsqueeze(1)
+        return x + gate.unsqueeze(1) * self.mlp(h)
+
+
+class Diffusion(nn.Module):
+    def __init__(self, gate: float):
+        super().__init__()
+        self.blocks = nn.ModuleList(Conditioned(gate) for _ in range(3))
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x, condition)
+        return x
+
+
+@pytest.mark.parametrize("gate", [0.0, 0.1])
+def test_branches_behind_gates_that_start_at_zero_add_nothing(gate: float, generator: torch.Generator):
+    x, condition = torch.randn(4, 5, 6, generator=generator), torch.randn(4, 6, generator=generator)
+    model = made(lambda: Diffusion(gate))
+    layer = leadline.profile(model, (x, condition))["blocks.0"]
+    assert layer.residual and layer.branches == ("blocks.0.mlp",)
+    added = (model.blocks[0](x, condition) - x).detach().double().square().mean().sqrt()
+    assert layer.branch_rms == pytest.approx(float(added), rel=1e-4, abs=1e-12)
+    assert (layer.branch_rms == 0) == (gate == 0)
 
 
 def test_a_gated_mixture_of_input_and_branch_is_no_residual_stream(generator: torch.Generator):

@@ -11,13 +11,13 @@ from torch.autograd.graph import Node
 
 from leadline.probe.capture import Call
 
-# Nodes whose output is their input under another shape, dtype or scale: the same signal.
-_RELABELLING = {
-    "AliasBackward0", "CloneBackward0", "DivBackward0", "ExpandBackward0", "MulBackward0", "NativeDropoutBackward0",
-    "PermuteBackward0", "ReshapeAliasBackward0", "RollBackward0", "SliceBackward0", "SqueezeBackward0",
-    "SqueezeBackward1", "ToCopyBackward0", "TransposeBackward0", "UnsafeViewBackward0", "UnsqueezeBackward0",
-    "ViewBackward0",
+# Nodes whose output is their input under another shape or dtype, and with scales: the same signal.
+RESHAPING = {
+    "AliasBackward0", "CloneBackward0", "ExpandBackward0", "PermuteBackward0", "ReshapeAliasBackward0", "RollBackward0",
+    "SliceBackward0", "SqueezeBackward0", "SqueezeBackward1", "ToCopyBackward0", "TransposeBackward0",
+    "UnsafeViewBackward0", "UnsqueezeBackward0", "ViewBackward0",
 }  # fmt: skip
+_RELABELLING = RESHAPING | {"DivBackward0", "MulBackward0", "NativeDropoutBackward0"}
 # What may stand between the sum and the output of a residual unit: activations and normalisations.
 _TRAILING = {
     "CudnnBatchNormBackward0", "EluBackward0", "FusedRmsNormBackward0", "GeluBackward0", "HardswishBackward0",
@@ -92,13 +92,13 @@ class Stream:
     Attributes:
         identity: Whether it arrives unchanged, and not by a projection.
         shortcut: Node of the stream where it meets the first sum.
-        branches: Nodes of what is added to it, one or more a sum.
+        branches: Nodes of what is added to it, one or more a sum, each with the factor that the sum gives it.
         plain: Whether the output is the input and the branches summed, and nothing else.
     """
 
     identity: bool
     shortcut: Node
-    branches: tuple[Node, ...]
+    branches: tuple[tuple[Node, float], ...]
     plain: bool = False
 
 
@@ -115,7 +115,9 @@ def stream_of(call: Call) -> Stream | None:
     path = _path(call.node, call.source, passable=_carries_the_stream)
     if path is not None:
         sums = [(node, after) for node, after in pairwise(path) if node.name() in _SUMS]
-        branches = [other for node, after in sums for other in inputs_of(node) if other is not after]
+        branches = [
+            (other, _factor(node, other)) for node, after in sums for other in inputs_of(node) if other is not after
+        ]
         if branches:
             plain = all(node.name() in _SUMS for node in path[:-1])
             return Stream(identity=True, shortcut=sums[-1][1], branches=tuple(branches), plain=plain)
@@ -138,7 +140,15 @@ def _projected(total: Node, call: Call) -> Stream | None:
     if len(operands) != 2 or paths[0] is None or paths[1] is None:
         return None
     short, long = (0, 1) if len(paths[0]) < len(paths[1]) else (1, 0)
-    return Stream(identity=False, shortcut=operands[short], branches=(operands[long],))
+    return Stream(
+        identity=False, shortcut=operands[short], branches=((operands[long], _factor(total, operands[long])),)
+    )
+
+
+def _factor(total: Node, operand: Node) -> float:
+    """What a sum multiplies an operand by: ``alpha``, of the second."""
+    second = total.next_functions[1][0] is operand
+    return abs(float(total._saved_alpha)) if second else 1.0  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _carries_the_stream(node: Node) -> bool:

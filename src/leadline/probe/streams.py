@@ -1,15 +1,14 @@
 """Residual streams, noted while the model runs: what each unit adds to its input, and how large both are."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from leadline.probe.added import Added, root_mean_square
 from leadline.probe.capture import Call, Tape
 from leadline.probe.graph import Stream, calls_behind, makers, stream_of
 from leadline.probe.inputs import first_float
-from leadline.probe.moments import norm_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +19,7 @@ class Residual:
         identity: Whether its input arrives at the sum unchanged, and not projected.
         branches: Paths of the modules whose outputs are added, in order of execution.
         stream: Root mean square of what arrives at the first sum beside the branch.
-        added: Root mean squares of the branches; empty where one of them is not known.
+        added: Root mean squares of what the sums add, behind gates and scales; empty where one of them is not known.
     """
 
     identity: bool
@@ -75,7 +74,7 @@ class Streams:
         """
         overwritten = self._overwritten.get(type(unit.module))
         if overwritten is None or _inside(call, unit) in overwritten:
-            self._sizes[call] = _root_mean_square(output)
+            self._sizes[call] = root_mean_square(output)
 
     def _read(self, unit: Call, inner: list[Call], output: Tensor) -> Residual | None:
         overwritten = self._overwritten.setdefault(type(unit.module), set())
@@ -83,36 +82,33 @@ class Streams:
         if stream is None:
             return None
         made = makers(inner)
-        branches = [call for node in stream.branches for call in calls_behind(node, made)][::-1]
+        found = {call for node, _ in stream.branches for call in calls_behind(node, made)}
+        branches = sorted(found, key=lambda call: call.start)
         overwritten |= {_inside(call, unit) for call in branches if call.output is not None and not call.intact}
         arriving = first_float(unit.arguments)
         assert arriving is not None
-        if stream.identity:
-            size = _root_mean_square(arriving)
-        else:
-            size = next((self._size(call) for call in calls_behind(stream.shortcut, made)), None)
+        readable = unit.stored and all(call.stored for call in inner)
+        given = (unit.source, root_mean_square(arriving))
+        added = Added(made=made, size=self._size, stream=given, readable=readable)
         return Residual(
             identity=stream.identity,
             branches=tuple(dict.fromkeys(call.path for call in branches)),
-            stream=size,
-            added=self._added(stream, branches, output, arriving),
+            stream=added.rms(stream.shortcut),
+            added=_sizes(added, stream, output, arriving),
         )
-
-    def _added(self, stream: Stream, branches: list[Call], output: Tensor, arriving: Tensor) -> tuple[float, ...]:
-        sizes = [self._size(call) for call in branches]
-        known = tuple(size for size in sizes if size is not None)
-        if known and len(known) == len(sizes):
-            return known
-        return (_root_mean_square(output.detach() - arriving.detach()),) if stream.plain else ()
 
     def _size(self, call: Call) -> float | None:
         if call not in self._sizes and call.intact and call.output is not None:
-            self._sizes[call] = _root_mean_square(call.output)
+            self._sizes[call] = root_mean_square(call.output)
         return self._sizes.get(call)
 
 
-def _root_mean_square(tensor: Tensor) -> float:
-    return norm_of(tensor.detach()) / math.sqrt(tensor.numel()) if tensor.numel() else math.nan
+def _sizes(added: Added, stream: Stream, output: Tensor, arriving: Tensor) -> tuple[float, ...]:
+    sizes = [(added.rms(node), factor) for node, factor in stream.branches]
+    known = tuple(size * factor for size, factor in sizes if size is not None)
+    if len(known) == len(sizes):
+        return known
+    return (root_mean_square(output.detach() - arriving.detach()),) if stream.plain else ()
 
 
 def _inside(call: Call, unit: Call) -> str:
