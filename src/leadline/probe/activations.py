@@ -151,7 +151,16 @@ def _softsign(saved: _Saved, _: Mapping[Node, list[Node]]) -> Activation | None:
     return Activation(name="Softsign", values=saved.other, dead=(-_INF, 31.62), saturated=(-_INF, 4.47214))
 
 
+def _leaky(saved: _Saved, _: Mapping[Node, list[Node]]) -> Activation | None:
+    if abs(float(saved.negative_slope)) > 1e-3:
+        return None  # alive everywhere
+    kept = saved.self if saved.node.name() == "LeakyReluBackward0" else saved.result
+    return Activation(name="LeakyReLU", values=kept, dead=(0.0, _INF))
+
+
 _READERS: dict[str, _Reader] = {
+    "LeakyReluBackward0": _leaky,
+    "LeakyReluBackward1": _leaky,
     "ReluBackward0": _relu,
     "GeluBackward0": _gelu,
     "SiluBackward0": _of_input("SiLU", -8.876),
@@ -168,7 +177,7 @@ _READERS: dict[str, _Reader] = {
     "SigmoidBackward0": _sigmoid,
     "DivBackward0": _softsign,
 }
-# Activations that have a slope everywhere: named among the parts, never dead.
+# Activations that may have a slope everywhere: named among the parts, and then never dead.
 ALWAYS_ALIVE = {"LeakyReluBackward0": "LeakyReLU", "LeakyReluBackward1": "LeakyReLU"}
 
 

@@ -13,7 +13,7 @@ from torch.autograd.graph import Node
 from leadline.probe.activations import ALWAYS_ALIVE, Flatness, flatness, is_activation, recognised
 from leadline.probe.capture import Call
 from leadline.probe.graph import inputs_of, number_of
-from leadline.probe.modules import kind
+from leadline.probe.modules import is_shaped, kind
 from leadline.probe.moments import numbers_of
 from leadline.probe.rows import feature_axis
 
@@ -66,13 +66,22 @@ def activations(nodes: Sequence[Node], calls: Sequence[Call]) -> list[Active]:
         around = carrying.at(order)
         inside, owner = leaves.at(order) or around, around or _upstream(node, carriers)
         activation = recognised(node, consumers)
-        if activation is not None and activation.values.numel():
-            found.append(Active(name=activation.name, order=order, owner=owner, inside=inside))
-            flat.append(flatness(activation, feature_axis(activation.values.ndim, owner)))
-        elif node.name() in ALWAYS_ALIVE:
-            found.append(Active(name=ALWAYS_ALIVE[node.name()], order=order, owner=owner, inside=inside))
-            flat.append(None)
+        name = ALWAYS_ALIVE.get(node.name(), "") if activation is None else activation.name
+        if name and inside is not None and is_shaped(inside.module):
+            name = kind(inside.module)
+            activation = activation if _as_it_is(inside.module) else None
+        if not name or (activation is not None and not activation.values.numel()):
+            continue
+        found.append(Active(name=name, order=order, owner=owner, inside=inside))
+        axis = 0 if activation is None else feature_axis(activation.values.ndim, owner)
+        flat.append(None if activation is None else flatness(activation, axis))
     return _counted(found, flat)
+
+
+def _as_it_is(shaped: nn.Module) -> bool:
+    """Whether it is flat where the activation in it is: it adds no part of its input, which has a slope everywhere."""
+    of_x, of_phi = getattr(shaped, "of_x", 0.0), getattr(shaped, "of_phi", 1.0)
+    return abs(float(of_x)) <= 1e-3 * abs(float(of_phi))
 
 
 class _Timeline:
@@ -169,5 +178,5 @@ def parts_of(call: Call, inner: Sequence[Call], active: Sequence[Active]) -> tup
 
 def _part(call: Call, named: Mapping[Call, str]) -> str:
     """Class of a leaf; of an activation module that is not torch's, the name of the activation in torch."""
-    ours = type(call.module).__module__.startswith("torch.nn")
+    ours = type(call.module).__module__.startswith("torch.nn") or is_shaped(call.module)
     return kind(call.module) if ours else named.get(call, kind(call.module))

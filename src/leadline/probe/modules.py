@@ -113,7 +113,12 @@ def _calls_no_weights(graph: GraphModule) -> bool:
 
 
 def inner_modules(module: nn.Module) -> dict[str, nn.Module]:
-    """The children of ``module`` by name, wrappers removed; what makes or holds its parameters does not count."""
+    """The children of ``module`` by name, wrappers removed; what makes or holds its parameters does not count.
+
+    An activation made of another is one.
+    """
+    if is_shaped(module):
+        return {}
     hidden = "parametrizations" if _is_parametrized(module) else None
     inner = {key: child for key, child in module._modules.items() if child is not None and key != hidden}
     return {key: unwrapped(child) for key, child in inner.items() if not _only_holds(child)}
@@ -128,6 +133,8 @@ def _only_holds(module: nn.Module) -> bool:
 
 def _own_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
     """By name, with those in lists and without empty ones; of parametrised parameters the originals."""
+    if is_shaped(module):
+        return dict(module.named_parameters())
     own = {key: p for key, p in module._parameters.items() if p is not None}
     for key, child in module._modules.items():
         if child is not None and (_only_holds(child) or (key == "parametrizations" and _is_parametrized(module))):
@@ -148,6 +155,12 @@ def kind(module: nn.Module) -> str:
     """Name of the module's class as the user wrote it."""
     name = type(module).__name__
     return name.removeprefix("Parametrized") if _is_parametrized(module) else name
+
+
+def is_shaped(module: nn.Module) -> bool:
+    """Whether ``module`` is one of the activations of ``leadline.nn`` that are made of others."""
+    # By name: importing them for those who have none takes half a second.
+    return any(cls.__module__.startswith("leadline.nn.shaping.") for cls in type(module).__mro__)
 
 
 def is_leaf(module: nn.Module) -> bool:

@@ -35,12 +35,16 @@ def evenly(count: int, most: int) -> list[int]:
 
 
 def feature_axis(ndim: int, carrier: Call | None) -> int:
-    """The axis of a tensor's features, from the leaf with parameters that it came out of last.
+    """The axis of a tensor's features, from the module with parameters that it came out of last.
 
-    Axis 1 behind convolutions, batch and group norms, the last axis behind linear maps and layer norms; where the
-    number of axes has changed since: axis 1 of maps, the last axis of rows and tokens.
+    The ``feature_axis`` of a module that says one; axis 1 behind convolutions, batch and group norms, the last axis
+    behind linear maps and layer norms; where the number of axes has changed since: axis 1 of maps, the last axis of
+    rows and tokens.
     """
     if carrier is not None and len(carrier.shape) == ndim:
+        own = getattr(carrier.module, "feature_axis", None)
+        if isinstance(own, int) and -ndim <= own < ndim:
+            return own % ndim
         name = kind(carrier.module)
         second = name != "Conv1D" and any(part in name for part in _FEATURES_SECOND)
         return 1 if second else ndim - 1

@@ -1,11 +1,13 @@
 """Facts about modules that no layer's numbers tell: never used, few values per channel, where nan begins."""
 
+import math
 from collections.abc import Collection, Sequence
 
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from leadline.probe.capture import Call
 from leadline.probe.modules import Anatomy
+from leadline.probe.rows import feature_axis
 
 FEW_VALUES = 32
 
@@ -45,13 +47,12 @@ def small_batch_norms(calls: Sequence[Call]) -> dict[str, int]:
     return {
         call.path: count
         for call in calls
-        if isinstance(call.module, _BatchNorm) and (call.module.training or call.module.running_mean is None)
-        if len(call.shape) >= 2 and (count := _values_per_channel(call.shape)) < FEW_VALUES
+        if isinstance(call.module, _BatchNorm) and _uses_batch(call.module) and len(call.shape) >= 2
+        if (count := math.prod(call.shape) // max(call.shape[feature_axis(len(call.shape), call)], 1)) < FEW_VALUES
     }
 
 
-def _values_per_channel(shape: Sequence[int]) -> int:
-    count = shape[0]
-    for extent in shape[2:]:
-        count *= extent
-    return count
+def _uses_batch(norm: _BatchNorm) -> bool:
+    """Whether the statistics were those of the batch; a module may say so itself."""
+    own = getattr(norm, "uses_batch", None)
+    return own if isinstance(own, bool) else norm.training or norm.running_mean is None
