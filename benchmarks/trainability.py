@@ -23,22 +23,12 @@ import torch
 from scipy.optimize import minimize
 from scipy.stats import rankdata
 
-from leadline import Profile, profile
-from leadline.doctor.trainable import trainable
+from leadline import Profile, diagnose, profile
+from leadline.doctor.trainable import most_log_odds, trainable
 from leadline.doctor.trainable_mechanisms import MECHANISMS, USUAL, Mechanism, measure
 
 RIDGE = 5e-4
 FOLDS, REPEATS = 8, 10
-
-# What is fitted: name, figure, and the direction that harms.
-DESIGN = (
-    ("aligned gradients", "gradient_directions", -1),
-    ("differences between samples lost", "distinct_signal", -1),
-    ("directions of the signal lost", "isometry_gap", 1),
-    ("large gradients", "gradient_entry", 1),
-    ("uneven gradients", "gradient_spread", 1),
-    ("depth without skips", "plain_depth", 1),
-)
 
 Figures = dict[str, float] | None
 
@@ -47,7 +37,7 @@ def fit(figures: list[Figures], trains: np.ndarray) -> tuple[float, tuple[Mechan
     """Log odds of the usual network, and the mechanisms; networks without figures (``None``) are left out."""
     rows = [(row, label) for row, label in zip(figures, trains, strict=True) if row is not None]
     label = np.array([label for _, label in rows], dtype=float)
-    blank = [_knots(design, [row[design[1]] for row, label in rows if label]) for design in DESIGN]
+    blank = [_knots(each, [row[each.figure] for row, label in rows if label]) for each in MECHANISMS]
     usual = np.array([x for each in blank for x in each.excesses(each.knots[1])])
     costs = np.array([[x for each in blank for x in each.excesses(row[each.figure])] for row, _ in rows]) - usual
 
@@ -65,14 +55,11 @@ def fit(figures: list[Figures], trains: np.ndarray) -> tuple[float, tuple[Mechan
     )
 
 
-def _knots(design: tuple[str, str, int], values: list[float]) -> Mechanism:
-    name, figure, harm = design
+def _knots(mechanism: Mechanism, values: list[float]) -> Mechanism:
     low, quarter, middle, three_quarters, high = (float(x) for x in np.percentile(values, [5, 25, 50, 75, 95]))
-    return Mechanism(
-        name=name,
-        figure=figure,
-        harm=harm,
-        knots=(low if harm > 0 else high, middle),
+    return replace(
+        mechanism,
+        knots=(low if mechanism.harm > 0 else high, middle),
         scale=max(three_quarters - quarter, 0.05),
         weights=(0.0, 0.0),
     )
@@ -137,9 +124,17 @@ def validate(profiles: list[Profile], figures: list[Figures], trains: np.ndarray
         repeats.append(odds)
     areas = [area(odds, trains) for odds in repeats]
     _header(len(trains), trains)
-    print(_summary(f"mechanisms, {FOLDS} folds of unseen kinds", np.mean(repeats, axis=0), trains))
+    odds = np.mean(repeats, axis=0)
+    print(_summary(f"mechanisms, {FOLDS} folds of unseen kinds", odds, trains))
+    print(_summary("  and what errors leave at most", np.minimum(odds, _most(profiles)), trains))
     print(f"{'  one repeat of ' + str(REPEATS):42s} {np.mean(areas):7.4f} ± {np.std(areas):.4f}")
     _baselines(profiles, trains)
+
+
+def _most(profiles: list[Profile]) -> np.ndarray:
+    """The log odds that each network's findings leave at most."""
+    found = [diagnose(each).findings for each in profiles]
+    return np.array([min((most_log_odds(finding) for finding in each), default=math.inf) for each in found])
 
 
 def _header(count: int, trains: np.ndarray) -> None:
@@ -177,7 +172,8 @@ def main() -> None:
         print(f"USUAL = {usual:.3f}")
         for m in mechanisms:
             knots, weights = (tuple(round(x, 3) for x in pair) for pair in (m.knots, m.weights))
-            print(f"Mechanism(name={m.name!r}, figure={m.figure!r}, harm={m.harm}, knots={knots},")
+            print(f"Mechanism(name={m.name!r}, harmful={m.harmful!r}, unit={m.unit!r},")
+            print(f"          figure={m.figure!r}, harm={m.harm}, knots={knots},")
             print(f"          scale={m.scale:.3f}, weights={weights}),")
     elif args.command == "validate":
         kin = [" ".join(str(r["config"][key]) for key in ("activation", "norm", "init")) for r in records]
@@ -185,7 +181,8 @@ def main() -> None:
     else:
         _header(len(trains), trains)
         odds = np.array([odds_of(row, USUAL, MECHANISMS) for row in figures])
-        print(_summary("score as it is", odds, trains))
+        print(_summary("mechanisms as they are", odds, trains))
+        print(_summary("score, with what errors leave at most", np.minimum(odds, _most(profiles)), trains))
         _baselines(profiles, trains)
 
 

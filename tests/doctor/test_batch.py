@@ -39,4 +39,4 @@ def test_many_small_batch_norms_are_one_finding_at_the_first():
     profile = chain({"rms": [1.0, 1.0]}, small_batch_norms={"fc0.norm": 6, "fc1.norm": 2})
     (finding,) = found(profile, "small-batch-norm")
     assert (finding.layer, finding.severity) == ("fc0", "error")
-    assert "1 more such layers, 2 at least" in finding.message
+    assert "as in 1 more layer (over 2 at the least)" in finding.message

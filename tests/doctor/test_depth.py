@@ -1,8 +1,12 @@
 import math
+from dataclasses import replace
 
 import pytest
+from tests.doctor.faults import diagnosed, poison
+from tests.doctor.models import conv_resnet, plain_mlp, tiny_gpt
 from tests.doctor.synthetic import EMPTY, chain, geometric
 
+import leadline
 from leadline._core.diagnosis import Prediction
 from leadline.doctor.depth import depth_limit
 
@@ -61,3 +65,50 @@ def test_growth_where_theory_gives_none_is_that_of_the_finite_batch():
 def test_too_few_layers_tell_nothing():
     assert math.isnan(depth_limit(EMPTY, ()).estimate)
     assert depth_limit(sounded(depth=2, rms=0.1), ()).mechanism == "too few repeated layers to tell"
+
+
+def test_numbers_that_are_not_finite_leave_no_limit():
+    model, inputs, targets = plain_mlp(12)
+    poison(model, "blocks.4.linear")
+    limit = leadline.diagnose(leadline.profile(model, inputs, targets)).depth_limit
+    assert math.isnan(limit.estimate) and limit.mechanism == "numbers that are not finite"
+
+
+def test_an_overflow_that_no_rate_leads_to_leaves_no_limit():
+    profile = sounded(rms=0.0, grad_norm=0.0)
+    layers = list(profile.layers)
+    layers[9] = replace(layers[9], metrics={**layers[9].metrics, "finite_fraction": 0.5})
+    assert math.isfinite(depth_limit(profile, ()).estimate)
+    assert math.isnan(depth_limit(replace(profile, layers=tuple(layers)), ()).estimate)
+
+
+def test_a_network_that_gives_the_same_for_all_samples_from_the_start_has_no_limit():
+    limit = diagnosed(plain_mlp(10, gain=0.0)).depth_limit
+    assert math.isnan(limit.estimate) and limit.mechanism == "samples alike from the start"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        lambda: plain_mlp(60, init="default"),
+        lambda: plain_mlp(60, norm="batch", init="default"),
+        lambda: plain_mlp(60, gain=1.3),
+        lambda: plain_mlp(40, skip=1.0),
+        lambda: plain_mlp(40, activation="tanh"),
+        lambda: plain_mlp(20, activation="sigmoid", init="default"),
+        lambda: plain_mlp(30, gain=0.5),
+        lambda: plain_mlp(200, activation="identity", init="gaussian"),
+        lambda: conv_resnet(110, norm="none"),
+        lambda: conv_resnet(56, norm="none"),
+        lambda: conv_resnet(20, norm="none"),
+        tiny_gpt,
+    ],
+)
+def test_a_drift_that_is_an_error_and_the_limit_agree(case):
+    diagnosis = diagnosed(case())
+    own = len(diagnosis.profile.chain)
+    if any(f.severity == "error" and "rate" in f.evidence for f in diagnosis.findings):
+        assert diagnosis.depth_limit.estimate <= own
+        assert diagnosis.trainable < 0.03
+    if diagnosis.depth_limit.estimate < own:
+        assert any(f.severity != "note" for f in diagnosis.findings)

@@ -106,3 +106,26 @@ def test_findings_come_errors_first_and_then_by_depth():
         made("nonfinite", "fc3", share=1.0),
     ]
     assert [finding.layer for finding in fold(PROFILE, findings)] == ["fc3", "fc7", "fc1", "fc2"]
+
+
+def test_many_findings_of_one_kind_are_told_once_and_name_the_others():
+    findings = [made("unused-layer", f"encoder.{i}.query_global", "warning") for i in range(6)]
+    (finding,) = fold(PROFILE, findings)
+    assert finding.layer == "encoder.0.query_global"
+    assert finding.message.endswith(
+        "Likewise encoder.1.query_global, encoder.2.query_global, encoder.3.query_global and 2 more."
+    )
+    assert len(finding.evidence["layers"]) == 6
+
+
+def test_a_few_of_one_kind_and_those_of_another_stay_apart():
+    findings = [made("constant-output", f"fc{i}", "warning", gain=0.0, module=f"fc{i}") for i in (1, 4, 7)]
+    assert [layer for _, layer, _ in told(findings)] == ["fc1", "fc4", "fc7"]
+
+
+def test_that_such_networks_seldom_train_is_told_where_nothing_else_says_why():
+    note = made("hard-to-train", "", "note")
+    assert told([note, made("unused-layer", "aux", "warning")])[1] == ("hard-to-train", "", "note")
+    assert [code for code, _, _ in told([note, made("rank-collapse", "fc1", "warning", rate=-1.0)])] == [
+        "rank-collapse"
+    ]

@@ -6,13 +6,15 @@ from dataclasses import replace
 import pytest
 import torch
 from tests.doctor import faults
-from tests.doctor.models import Case, conv_resnet, plain_mlp, stacked, tiny_gpt, tiny_vit
-from tests.doctor.synthetic import EMPTY, chain
+from tests.doctor.models import Case, conv_resnet, plain_mlp, stacked, tiny_gpt, tiny_vit, vectors
+from tests.doctor.synthetic import EMPTY, chain, found
 from torch import nn
 from torch.nn import functional as F
 
 import leadline
 from leadline._core.profile import Profile
+from leadline._core.randomness import seeded
+from leadline._core.wording import figure
 from leadline.data import digits
 from leadline.doctor.trainable import trainable
 from leadline.doctor.trainable_mechanisms import MECHANISMS, log_odds, measure
@@ -148,7 +150,7 @@ def test_a_frozen_body_is_judged_by_what_is_trained():
 
 def test_what_a_profile_lacks_counts_as_usual():
     got = log_odds(measure(chain({"weight_grad_norm": [1.0, 1.0, 1.0]})))
-    assert got["aligned gradients"] == got["directions of the signal lost"] == 0
+    assert got["alignment of gradients"] == got["directions of the signal"] == 0
     assert math.isfinite(sum(got.values()))
 
 
@@ -194,3 +196,32 @@ def test_the_score_agrees_with_training(depth, activation):
         model.load_state_dict(start)
         seen = seen or _learns(model, rate)
     assert (said > 0.5) == seen
+
+
+def test_an_error_that_nothing_overcame_bounds_the_score_and_is_part_of_the_evidence():
+    model, _, _ = plain_mlp(2, norm="batch", init="default")
+    diagnosis = faults.diagnosed((model, *vectors(2)))
+    assert "small-batch-norm" in [f.code for f in diagnosis.findings if f.severity == "error"]
+    assert diagnosis.trainable == pytest.approx(1 / 7)
+    assert diagnosis.trainable_evidence["small-batch-norm found"] < 0
+    odds = math.log(diagnosis.trainable / (1 - diagnosis.trainable))
+    assert sum(diagnosis.trainable_evidence.values()) == pytest.approx(odds)
+
+
+def test_a_network_that_seldom_trains_says_why_where_no_rule_is_broken():
+    with seeded(3):
+        layers = [part for _ in range(30) for part in (nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Tanh())]
+        model = nn.Sequential(*layers, nn.Linear(8, 10))
+    diagnosis = faults.diagnosed((model, *vectors(features=8)))
+    assert diagnosis.trainable < 0.35
+    assert any(f.code == "hard-to-train" or f.severity != "note" for f in diagnosis.findings)
+
+
+def test_the_reason_of_a_low_score_is_what_lowers_it_most():
+    profile = chain(
+        {"weight_grad_norm": [1.0, 1e-3, 1e-2], "grad_participation_ratio": [1.01] * 3, "grad_norm": [1.0] * 3}
+    )
+    (finding,) = found(profile, "hard-to-train")
+    evidence = trainable(profile).evidence
+    worst = min(evidence, key=lambda name: evidence[name])
+    assert worst in finding.evidence and f"{figure(evidence[worst])} nats" in finding.message

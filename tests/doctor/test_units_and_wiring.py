@@ -2,6 +2,7 @@ import pytest
 from tests.doctor.synthetic import chain, found
 
 from leadline._core.profile import LayerProfile, Profile
+from leadline._core.wording import portion
 
 
 @pytest.mark.parametrize(
@@ -11,7 +12,7 @@ from leadline._core.profile import LayerProfile, Profile
 def test_dead_units_are_judged_by_their_share(share, severity):
     findings = found(chain({"dead_fraction": [0.1, share, 0.2]}), "dead-units")
     assert [(finding.layer, finding.severity) for finding in findings] == ([("fc1", severity)] if severity else [])
-    assert all(f"{100 * share:.3g} % of the units" in finding.message for finding in findings)
+    assert all(f"{portion(share)} of the units" in finding.message for finding in findings)
 
 
 def test_a_dead_layer_that_a_skip_leads_around_is_a_warning():
@@ -20,7 +21,7 @@ def test_a_dead_layer_that_a_skip_leads_around_is_a_warning():
     )
     (finding,) = found(Profile(layers=(layer,)), "dead-units")
     assert finding.severity == "warning"
-    assert "100 % of the units of block.fc" in finding.message
+    assert "all of the units of block.fc" in finding.message
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ def test_saturation_is_judged_by_its_share(share, severity):
 def test_a_saturated_stack_is_one_finding_that_counts_the_layers():
     (finding,) = found(chain({"saturated_fraction": [0.2, 0.8, 0.9, 0.95]}), "saturation")
     assert finding.layer == "fc1"
-    assert "80 % of the activations are saturated, and so in 2 more layers" in finding.message
+    assert "80 % of the activations are saturated, and more than 50 % in 2 more layers" in finding.message
 
 
 def test_an_unused_module_is_named_without_the_modules_inside_it():
@@ -43,3 +44,14 @@ def test_an_unused_module_is_named_without_the_modules_inside_it():
     assert [finding.layer for finding in findings] == ["pooler", "fc1"]
     assert [finding.severity for finding in findings] == ["warning", "warning"]
     assert "did not reach the loss" in findings[1].message
+
+
+@pytest.mark.parametrize(("batch", "count"), [(1, 0), (3, 0), (4, 1)])
+def test_dead_units_are_not_told_by_a_few_values(batch, count):
+    layer = LayerProfile(name="fc", kind="Linear", depth=0, shape=(batch, 16), metrics={"dead_fraction": 0.9})
+    assert len(found(Profile(layers=(layer,)), "dead-units")) == count
+
+
+def test_positions_of_one_map_are_many_values():
+    layer = LayerProfile(name="conv", kind="Conv2d", depth=0, shape=(1, 16, 8, 8), metrics={"dead_fraction": 0.9})
+    assert len(found(Profile(layers=(layer,)), "dead-units")) == 1

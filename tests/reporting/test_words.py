@@ -75,8 +75,8 @@ def test_a_rate_that_was_not_measured_is_not_told():
 
 def test_depth_is_counted_in_blocks_where_there_are_blocks():
     blocks = tuple(layer(k, role="block", rms=1.0) for k in range(3))
-    assert words.unit(vanishing()) == "layer"
-    assert words.unit(replace(vanishing(), layers=blocks)) == "block"
+    assert vanishing().unit == "layer"
+    assert replace(vanishing(), layers=blocks).unit == "block"
 
 
 def test_long_evidence_is_shortened():

@@ -9,6 +9,7 @@ from leadline._core.profile import Profile
 from leadline._core.rates import Rate
 from leadline._core.records import encode, read_record, write_json
 from leadline._core.sources import Source
+from leadline._core.wording import figure
 
 SCHEMA = 1
 Severity = Literal["error", "warning", "note"]
@@ -29,6 +30,7 @@ CODES = {
     "degenerate-batch": "the batch holds repeated or dependent samples",
     "small-batch-norm": "batch statistics are taken over few values",
     "unused-layer": "a layer never ran, or no gradient reached it",
+    "hard-to-train": "networks with such figures seldom train, though no other rule is broken",
     "overflow-risk": "values come near the end of the range of the dtype",
 }
 
@@ -111,7 +113,8 @@ class Diagnosis:
         findings: Errors first, then warnings, then notes; within each in order of depth.
         trainable: Probability in [0, 1] that the declared training run passes its rule.
         trainable_rule: The trainer, rates, steps, task and rule that ``trainable`` speaks of.
-        trainable_evidence: What moved the probability: mechanism -> its contribution to the log odds.
+        trainable_evidence: What moved the probability: mechanism -> its contribution to the log odds, in nats. Above 0
+            it speaks for training, below 0 against it, beside a network whose figures are all usual.
         depth_limit: How deep this design can go.
         rates: Measured rates along the chain in decades per block, by metric.
         predictions: What theory says of them.
@@ -145,6 +148,7 @@ class Diagnosis:
         return read_record(Diagnosis, path, schema=SCHEMA)
 
     def __str__(self) -> str:
-        verdict = f"{self.profile.model}: trainable {self.trainable:.2f}, depth limit {self.depth_limit.estimate:.3g}"
+        limit = figure(self.depth_limit.estimate)
+        verdict = f"{self.profile.model}: trainable {self.trainable:.2f}, depth limit {limit}"
         lines = [f"{f.severity}: {f.code}{f' at {f.layer}' if f.layer else ''}: {f.message}" for f in self.findings]
         return "\n".join([verdict, *(lines or ["no findings"])])

@@ -211,6 +211,11 @@ class Profile:
             maps = tuple(layer for layer in maps if own_name(layer.name) == usual)
         return maps if len(maps) >= 2 else self.layers
 
+    @property
+    def unit(self) -> str:
+        """What depth is counted in: ``"block"`` where the chain is made of repeated units, otherwise ``"layer"``."""
+        return "block" if any(layer.role == "block" for layer in self.chain) else "layer"
+
     def rate(self, metric: str) -> Rate:
         """Rate of the decimal logarithm of ``metric`` along the chain, in decades per layer, in order of execution.
 

@@ -42,11 +42,12 @@ def diagnose(profile: Profile) -> Diagnosis:
             f"diagnose explains a Profile, what leadline.profile(model, inputs) returns; got {type(profile).__name__}."
         )
     predictions = predict(profile)
-    findings = [_with_theory(finding, predictions) for rule in known_rules() for finding in rule(profile)]
-    score = trainable(profile)
+    found = [_with_theory(finding, predictions) for rule in known_rules() for finding in rule(profile)]
+    findings = fold(profile, found)
+    score = trainable(profile, findings)
     return Diagnosis(
         profile=profile,
-        findings=fold(profile, findings),
+        findings=findings,
         trainable=score.probability,
         trainable_rule=score.rule,
         trainable_evidence=score.evidence,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from leadline._core.diagnosis import CODES, Remedy
 from leadline.doctor.registry import Rule, known_rules
-from leadline.doctor.remedies import REMEDIES
+from leadline.doctor.remedies import WAYS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +15,7 @@ class Entry:
         code: The code.
         what: What it says, in a phrase.
         rules: The rules that find it: each with its ``limits``, their ``reason`` and its ``source``.
-        remedies: What to do, most promising first.
+        remedies: What to do, most promising first; a finding brings those that suit its network.
     """
 
     code: str
@@ -40,7 +40,7 @@ def catalogue() -> tuple[Entry, ...]:
             code=code,
             what=what,
             rules=tuple(rule for rule in known if rule.code == code),
-            remedies=REMEDIES[code],
+            remedies=tuple(way.remedy for way in WAYS[code]),
         )
         for code, what in CODES.items()
     )

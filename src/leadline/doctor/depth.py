@@ -10,18 +10,19 @@ from leadline._core.profile import Profile
 from leadline._core.rates import Rate, rate
 from leadline.doctor.design import Design, recognise
 from leadline.doctor.ranges import dtype_range
-from leadline.doctor.rules.activations import activation_growth
+from leadline.doctor.rules.activations import activation_decay, activation_growth
 from leadline.doctor.rules.gradients import gradient_explosion, gradient_vanishing
 from leadline.doctor.trends import log10, trend
 from leadline.theory import batch_norm_gradient_rate
 
 # Decades over which weight gradients may spread before plain descent has no common rate for all layers.
 SPREAD = 3.0
-# Decades over the whole depth that the rules call an error.
-EXPLOSION, VANISHING, GROWTH = (
+# Decades over the whole depth that the rules call an error, and those by which the rules set a layer apart.
+EXPLOSION, VANISHING, GROWTH, DECAY = (
     float(inspect.signature(check).parameters["error"].default)
-    for check in (gradient_explosion, gradient_vanishing, activation_growth)
+    for check in (gradient_explosion, gradient_vanishing, activation_growth, activation_decay)
 )
+APART = float(inspect.signature(gradient_explosion).parameters["step"].default)
 # Share of the squared length that tells samples apart, or that lies along other directions than the first: below it, a
 # relative difference of 1e-3, it is lost.
 LOST = 1e-6
@@ -84,15 +85,22 @@ def depth_limit(profile: Profile, predictions: tuple[Prediction, ...]) -> DepthL
     Returns:
         The estimate with the interval that the rate's own 95 % interval gives. ``inf`` only where theory gives
         rate 0 and the measured interval contains 0; elsewhere a rate whose interval contains 0 has an open upper end.
-        ``nan`` where fewer than two steps were measured.
+        ``nan`` where fewer than two steps were measured, where a parameter or the input is not finite, or where the
+        network overflows at a layer and the rates of the others do not lead there.
     """
+    if profile.nonfinite_parameters or (profile.inputs is not None and profile.inputs.finite_fraction < 1):
+        return _untold("numbers that are not finite")
     design = recognise(profile)
     expected = {prediction.metric: prediction.rate for prediction in predictions}
     ends = [*_backward(profile, design, expected), *_forward(profile, expected)]
     ends = [end for end in ends if end.rate.increments >= 2]
+    if _alike_from_the_start(profile):
+        return _untold("samples alike from the start")
     if not ends:
-        return DepthLimit(estimate=math.nan, low=math.nan, high=math.nan, mechanism="too few repeated layers to tell")
+        return _untold("too few repeated layers to tell")
     first = min(ends, key=lambda end: end.estimate)
+    if first.estimate > _finite_links(profile):
+        return _untold("numbers that are not finite")
     return DepthLimit(
         estimate=first.estimate,
         low=min(first.estimate, *(end.low for end in ends)),
@@ -101,11 +109,33 @@ def depth_limit(profile: Profile, predictions: tuple[Prediction, ...]) -> DepthL
     )
 
 
+def _untold(why: str) -> DepthLimit:
+    return DepthLimit(estimate=math.nan, low=math.nan, high=math.nan, mechanism=why)
+
+
+def _alike_from_the_start(profile: Profile) -> bool:
+    """Whether nothing that tells samples apart reaches the second link, so that what rates there are say nothing."""
+    first = profile.chain[:2]
+    return len(first) == 2 and all(
+        link.n > 1 and (link.rms == 0 or link.distinction <= dtype_range(link.dtype).eps ** 2) for link in first
+    )
+
+
+def _finite_links(profile: Profile) -> float:
+    """Links of the chain up to the first that is not finite, from the input or from the loss; ``inf`` if all are."""
+    for metric, links in (("finite_fraction", profile.chain), ("grad_finite_fraction", profile.chain[::-1])):
+        for place, layer in enumerate(links):
+            if getattr(layer, metric) < 1:
+                return place
+    return math.inf if math.isfinite(profile.loss) or math.isnan(profile.loss) else len(profile.chain)
+
+
 def _backward(profile: Profile, design: Design | None, expected: dict[str, float]) -> Iterator[End]:
     bounds = dtype_range(profile.dtype)
     exact = {"still": abs(expected.get("grad_norm", math.nan)) < ZERO, "resolution": bounds.eps / math.log(10)}
     cause = " (finite-batch growth)" if design is not None and _only_finite_batches_grow(design) else ""
-    gradient, start = trend(profile, "grad_norm").rate, log10(profile.chain[-1].grad_max_abs) if profile.chain else 0.0
+    gradient = trend(profile, "grad_norm", apart=APART).rate
+    start = log10(profile.chain[-1].grad_max_abs) if profile.chain else 0.0
     if math.isfinite(start):
         room = math.log10(bounds.largest) - start
         yield End(mechanism=f"gradients leave {profile.dtype}{cause}", room=room, rate=_turned(gradient), **exact)
@@ -127,17 +157,20 @@ def _forward(profile: Profile, expected: dict[str, float]) -> Iterator[End]:
         return
     bounds, first = dtype_range(profile.dtype), profile.chain[0]
     exact = {"still": abs(expected.get("rms", math.nan)) < ZERO, "resolution": bounds.eps / math.log(10)}
-    signal, start = trend(profile, "rms").rate, log10(first.max_abs)
+    signal, start = trend(profile, "rms", apart=APART).rate, log10(first.max_abs)
     yield End(mechanism="activations grow beyond any loss", room=GROWTH, rate=signal, **exact)
+    yield End(mechanism="activations vanish", room=DECAY, rate=_turned(signal), **exact)
     if math.isfinite(start):
         room = math.log10(bounds.largest) - start
         yield End(mechanism=f"activations leave {profile.dtype}", room=room, rate=signal, **exact)
         room = start - math.log10(bounds.smallest_normal)
         yield End(mechanism=f"activations fall below {profile.dtype}", room=room, rate=_turned(signal), **exact)
     exact["still"] = abs(expected.get("distinction", math.nan)) < ZERO
+    tokens = [layer.token_distinction for layer in profile.chain]
     others = [layer.centred_participation_ratio - 1 for layer in profile.chain]
     apart = {
         "samples are no longer told apart": ([layer.distinction for layer in profile.chain], bounds.eps**2),
+        "positions of a sequence are no longer told apart": (tokens, bounds.eps**2),
         "samples differ along a single direction": (others, bounds.eps),
     }
     for mechanism, (shares, floor) in apart.items():

@@ -8,6 +8,7 @@ from statistics import fmean
 from leadline._core.diagnosis import Prediction
 from leadline._core.profile import Profile
 from leadline._core.sources import Source
+from leadline._core.wording import figure
 from leadline.doctor.design import Design, recognise
 from leadline.theory import (
     TORCH_NAMES,
@@ -29,7 +30,7 @@ _NATS = math.log(10)
 def predict(profile: Profile) -> tuple[Prediction, ...]:
     """Rates along the chain that theory gives for its design; empty where the design is not one it speaks of.
 
-    Every rate is in decades per layer of the chain, in order of execution.
+    Every rate is in decades per link of the chain, in order of execution.
     """
     design = recognise(profile)
     if design is None:
@@ -44,7 +45,7 @@ def predict(profile: Profile) -> tuple[Prediction, ...]:
         return tuple(_batch_norm(profile, design))
     if design.norm == "fractional":
         return tuple(_fractional(profile, design))
-    return tuple(_layer_norm(design))
+    return tuple(_layer_norm(profile, design))
 
 
 def _plain(profile: Profile, design: Design) -> Iterator[Prediction]:
@@ -54,7 +55,7 @@ def _plain(profile: Profile, design: Design) -> Iterator[Prediction]:
         return
     sigma = math.exp(fmean(math.log(std) for std in stds))
     kept = gain(design.activation)
-    about = f"{design} with weights of gain {sigma:.3g} (the gain that keeps the signal is {kept:.3g})"
+    about = f"{design} with weights of gain {figure(sigma)} (the gain that keeps the signal is {figure(kept)})"
     a_link = design.maps / _NATS
     signal, gradient = fmean(s.signal for s in steps) * a_link, fmean(s.gradient for s in steps) * a_link
     if not (math.isfinite(signal) and math.isfinite(gradient)):
@@ -66,22 +67,27 @@ def _plain(profile: Profile, design: Design) -> Iterator[Prediction]:
     yield Prediction(
         metric="rms",
         rate=signal,
-        statement=f"{about}: activations change by {signal:+.3g} decades a layer.",
+        statement=f"{about}: activations change by {_decades(signal, profile)}.",
         source=Source(key="poole2016", locator="eq. 3"),
     )
     yield Prediction(
         metric="grad_norm",
         rate=-gradient,
-        statement=f"{about}: gradients change by {gradient:+.3g} decades a layer towards the input.",
+        statement=f"{about}: gradients change by {_decades(gradient, profile)} towards the input.",
         source=Source(key="schoenholz2017", locator="eq. 15"),
     )
     if slope < -0.01 or design.activation == "identity":
         yield Prediction(
             metric="distinction",
             rate=slope,
-            statement=f"{about}: what tells samples apart changes by {slope:+.3g} decades a layer.",
+            statement=f"{about}: what tells samples apart changes by {_decades(slope, profile)}.",
             source=Source(key="schoenholz2017", locator="eq. 5"),
         )
+
+
+def _decades(rate: float, profile: Profile) -> str:
+    """A rate in words; what rounding leaves of 0 is 0."""
+    return f"{figure(round(rate, 6), signed=True)} decades a {profile.unit}"
 
 
 def _steps(profile: Profile, design: Design) -> list[LayerRates]:
@@ -108,13 +114,13 @@ def _batch_norm(profile: Profile, design: Design) -> Iterator[Prediction]:
     width = design.width if design.orthogonal else None
     rate = batch_norm_gradient_rate(design.activation, n=design.values, d=width) if finite else limit
     law = "½·log(π/(π−1)) = " if design.activation == "relu" else ""
-    here = f", {rate:.3g} with {design.values} values a channel" if finite else ""
+    here = f", {figure(rate)} with {design.values} values a channel" if finite else ""
     a_link = f" ({design.maps} times that a block)" if design.maps > 1 else ""
     yield Prediction(
         metric="grad_norm",
         rate=-design.maps * rate / _NATS,
         statement=f"{design}: the log gradient norm grows by {law}{limit:.4g} nats a layer towards the input in "
-        f"the limit of large batches{here}; {rate / _NATS:.3g} decades{a_link}.",
+        f"the limit of large batches{here}; {figure(rate / _NATS)} decades{a_link}.",
         source=Source(key="yang2019", locator="theorem 3.9"),
     )
     for metric, what in (("rms", "the scale of activations anew"), ("distinction", "samples apart again")):
@@ -137,7 +143,7 @@ def _fractional(profile: Profile, design: Design) -> Iterator[Prediction]:
         )
 
 
-def _layer_norm(design: Design) -> Iterator[Prediction]:
+def _layer_norm(profile: Profile, design: Design) -> Iterator[Prediction]:
     stds = [std for std in design.weight_std if std > 0]
     if not stds:
         return
@@ -147,7 +153,7 @@ def _layer_norm(design: Design) -> Iterator[Prediction]:
     yield Prediction(
         metric="grad_norm",
         rate=-design.maps * rate / _NATS,
-        statement=f"{design}: gradients change by {design.maps * rate / _NATS:+.3g} decades a layer towards the input.",
+        statement=f"{design}: gradients change by {_decades(design.maps * rate / _NATS, profile)} towards the input.",
         source=Source(key="leadline"),
     )
 
@@ -165,17 +171,17 @@ def _residual(profile: Profile, design: Design) -> Iterator[Prediction]:
         return
     rate = fmean(0.5 * math.log10(1 + share) for share in shares)
     less = ", less what the activation behind the sum takes" if design.parts[-1] in TORCH_NAMES else ""
-    about = f"{design} whose branch has on average {fmean(shares):.3g} times the variance of the stream"
+    about = f"{design} whose branch has on average {figure(fmean(shares))} times the variance of the stream"
     yield Prediction(
         metric="rms",
         rate=rate,
-        statement=f"{about}: the stream grows by {rate:.3g} decades a block{less}.",
+        statement=f"{about}: the stream grows by {figure(rate)} decades a {profile.unit}{less}.",
         source=Source(key="zhang2019", locator="section 2"),
     )
     if rate == 0 or (design.norm == "none" and design.activation in HOMOGENEOUS):
         yield Prediction(
             metric="grad_norm",
             rate=-rate,
-            statement=f"{about}: gradients grow by {rate:.3g} decades a block towards the input{less}.",
+            statement=f"{about}: gradients grow by {figure(rate)} decades a {profile.unit} towards the input{less}.",
             source=Source(key="zhang2019", locator="section 2"),
         )

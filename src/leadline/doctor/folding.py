@@ -1,12 +1,14 @@
 """Causes before symptoms: findings that follow from another become notes that name it."""
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from leadline._core.diagnosis import Finding
 from leadline._core.profile import Profile
-from leadline.doctor.layers import depth_of
+from leadline._core.wording import listed
+from leadline.doctor.layers import depth_of, pattern
 
 # What stays true whatever else is wrong.
 _INDEPENDENT = frozenset({"nonfinite", "degenerate-batch", "small-batch-norm", "unused-layer"})
@@ -39,13 +41,18 @@ _SEVERITIES = ("error", "warning", "note")
 def fold(profile: Profile, findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings with one root per mechanism: errors first, then warnings, then notes, each in order of depth.
 
-    A parameter or an input that is not finite makes every other number void: what else was found is dropped.
+    More than three that say the same of layers of like names are told once, at the first. A parameter or an input that
+    is not finite makes every other number void: what else was found is dropped. That networks with such figures seldom
+    train is only told where nothing else says why.
     """
     merged = _merge(findings)
     if any(f.code == "nonfinite" and _void(f) for f in merged):
         merged = [f for f in merged if f.code in _INDEPENDENT]
     folded = _pair_rates(_demote(profile, merged))
-    return tuple(sorted(folded, key=lambda f: (_SEVERITIES.index(f.severity), depth_of(profile, f.layer))))
+    if any(f.severity != "note" and f.code != "unused-layer" for f in folded):
+        folded = [f for f in folded if f.code != "hard-to-train"]
+    ordered = sorted(folded, key=lambda f: (_SEVERITIES.index(f.severity), depth_of(profile, f.layer)))
+    return tuple(_gather(ordered))
 
 
 def _void(finding: Finding) -> bool:
@@ -159,3 +166,29 @@ def _same_rate(forward: Finding, backward: Finding) -> bool:
     halved = 2 if str(forward.evidence.get("metric", "")).endswith("distinction") else 1
     ratio = abs(forward.evidence["rate"]) / halved / abs(backward.evidence["rate"])
     return 0.5 < ratio < 2
+
+
+def _gather(findings: list[Finding], *, most: int = 3) -> Iterator[Finding]:
+    """Of more than ``most`` findings that say the same of like layers the first, which names the others."""
+    groups = defaultdict(list)
+    for finding in findings:
+        groups[_kind(finding)].append(finding)
+    for finding in findings:
+        group = groups[_kind(finding)]
+        if len(group) <= most:
+            yield finding
+        elif finding is group[0]:
+            yield _once(group)
+
+
+def _kind(finding: Finding) -> tuple[str, ...]:
+    module = str(finding.evidence.get("module", ""))
+    cause = str(finding.evidence.get("follows_from", ""))
+    return finding.code, finding.severity, pattern(finding.layer), pattern(module), cause
+
+
+def _once(group: list[Finding]) -> Finding:
+    first = group[0]
+    layers = [finding.layer for finding in group]
+    message = f"{first.message} Likewise {listed(layers[1:])}."
+    return replace(first, message=message, evidence={**first.evidence, "layers": layers})

@@ -9,7 +9,7 @@ from leadline._core.diagnosis import CODES, Finding
 from leadline._core.names import check_choice
 from leadline._core.profile import Profile
 from leadline._core.sources import Source
-from leadline.doctor.remedies import REMEDIES
+from leadline.doctor.remedies import Parts, remedies_for
 
 Check = Callable[..., Iterator[Finding]]
 
@@ -40,9 +40,11 @@ class Rule:
         return inspect.getdoc(self.check) or ""
 
     def __call__(self, profile: Profile, **limits: Any) -> Iterator[Finding]:
-        """The findings of this rule, each with the remedies of its code and the rule's source."""
+        """The findings of this rule, each with the remedies that suit the network, and the rule's source."""
+        parts: Parts | None = None
         for finding in self.check(profile, **limits):
-            yield replace(finding, remedies=REMEDIES[finding.code], source=finding.source or self.source)
+            parts = parts or Parts.of(profile)
+            yield replace(finding, remedies=remedies_for(finding, parts), source=finding.source or self.source)
 
 
 _RULES: list[Rule] = []

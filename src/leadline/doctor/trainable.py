@@ -1,9 +1,10 @@
 """The probability that a network trains: what its gradients and representations at initialisation cost it, added up."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from leadline._core.diagnosis import Finding
 from leadline._core.profile import Profile
 from leadline.doctor.trainable_mechanisms import gradients, log_odds, measure
 
@@ -20,8 +21,8 @@ class Trainability:
     Attributes:
         probability: That training passes the rule, in [0, 1]; ``nan`` where the profile says nothing about it.
         rule: The trainer, its rates and steps, the task and the rule.
-        evidence: Mechanism -> its contribution to the log odds, in nats. They add up to the log odds; ``"healthy"``
-            is what a network without any of the mechanisms has, the others are at most 0.
+        evidence: Mechanism -> its contribution to the log odds, in nats, above 0 for training and below 0 against
+            it. They add up to the log odds; ``"usual"`` is what a network has whose figures are all usual.
     """
 
     probability: float
@@ -29,7 +30,7 @@ class Trainability:
     evidence: Mapping[str, float]
 
 
-def trainable(profile: Profile) -> Trainability:
+def trainable(profile: Profile, findings: Sequence[Finding] = ()) -> Trainability:
     r"""Probability that training passes ``RULE``, from one forward and backward pass at initialisation.
 
     $$\log\frac{p}{1-p} = b - \sum_m \sum_{j=1}^2 w_{mj} \log\Bigl(1 + \frac{(x_m - k_{mj})^+}{s_m}\Bigr),
@@ -41,8 +42,13 @@ def trainable(profile: Profile) -> Trainability:
     weights, whether samples and their gradients still point in different directions, whether the signal still differs
     between samples, and how many layers stand in a row without a skip.
 
+    Of errors that were never seen to be overcome the probability is at most (0 + 1)/(n + 2), by Laplace's rule: a drift
+    along the chain that the rules call an error (0 of 35 networks trained), and batch normalisation over two values (0
+    of 5, trained on batches like that). Other errors are left to the figures: a first step may mend a single layer.
+
     Args:
         profile: What ``leadline.profile`` measured.
+        findings: What the rules found in it.
 
     Returns:
         The score. 0 where the loss, a parameter or a weight's gradient is not finite, or every weight's gradient is 0;
@@ -76,7 +82,20 @@ def trainable(profile: Profile) -> Trainability:
     if max(norms) == 0:
         return Trainability(probability=0.0, rule=RULE, evidence={"no gradient": -math.inf})
     evidence = log_odds(measure(profile))
+    for finding in findings:
+        beyond = most_log_odds(finding) - sum(evidence.values())
+        if beyond < 0:
+            evidence[f"{finding.code} found"] = beyond
     return Trainability(probability=_logistic(sum(evidence.values())), rule=RULE, evidence=evidence)
+
+
+def most_log_odds(finding: Finding) -> float:
+    """The log odds that a network with this finding has at most."""
+    if finding.severity == "error" and "rate" in finding.evidence:
+        return math.log(1 / 36)
+    if finding.severity == "error" and finding.code == "small-batch-norm":
+        return math.log(1 / 6)
+    return math.inf
 
 
 def _logistic(odds: float) -> float:

@@ -19,7 +19,9 @@ class Mechanism:
     """One way in which training fails, with its fitted cost.
 
     Attributes:
-        name: What fails, in a phrase.
+        name: What is judged, in a phrase that is neither good nor bad.
+        harmful: What it says of the network where it harms.
+        unit: Unit of the figure; empty for a pure number.
         figure: The figure of ``measure`` that shows it.
         harm: 1 where large values harm, -1 where small ones do.
         knots: Where harm begins and where it may steepen: the best twentieth and the median of networks that trained.
@@ -28,6 +30,8 @@ class Mechanism:
     """
 
     name: str
+    harmful: str
+    unit: str
     figure: str
     harm: int
     knots: tuple[float, float]
@@ -125,7 +129,9 @@ def _median(values: Iterable[float]) -> float:
 USUAL = 6.601
 MECHANISMS = (
     Mechanism(
-        name="aligned gradients",
+        name="alignment of gradients",
+        harmful="gradients of different samples point in few directions",
+        unit="",
         figure="gradient_directions",
         harm=-1,
         knots=(0.889, 0.776),
@@ -133,7 +139,9 @@ MECHANISMS = (
         weights=(1.357, 0.619),
     ),
     Mechanism(
-        name="differences between samples lost",
+        name="differences between samples",
+        harmful="what tells samples apart is faint",
+        unit="decades",
         figure="distinct_signal",
         harm=-1,
         knots=(-0.105, -0.349),
@@ -141,7 +149,9 @@ MECHANISMS = (
         weights=(1.513, 0.0),
     ),
     Mechanism(
-        name="directions of the signal lost",
+        name="directions of the signal",
+        harmful="most directions of the signal are much fainter than the strongest",
+        unit="nats",
         figure="isometry_gap",
         harm=1,
         knots=(1.209, 3.42),
@@ -149,7 +159,9 @@ MECHANISMS = (
         weights=(0.0, 1.263),
     ),
     Mechanism(
-        name="large gradients",
+        name="size of gradients",
+        harmful="gradients of weights are large beside that of the output",
+        unit="decades",
         figure="gradient_entry",
         harm=1,
         knots=(-3.504, -1.068),
@@ -157,7 +169,9 @@ MECHANISMS = (
         weights=(3.058, 0.992),
     ),
     Mechanism(
-        name="uneven gradients",
+        name="spread of gradients",
+        harmful="gradients differ much between weights",
+        unit="decades",
         figure="gradient_spread",
         harm=1,
         knots=(0.199, 0.712),
@@ -166,6 +180,8 @@ MECHANISMS = (
     ),
     Mechanism(
         name="depth without skips",
+        harmful="many layers stand in a row without a skip",
+        unit="decades",
         figure="plain_depth",
         harm=1,
         knots=(0.0, 0.699),

@@ -69,7 +69,7 @@ def rates_table(diagnosis: Diagnosis, *, width: int) -> RenderableType:
     names, rates = list(diagnosis.rates), list(diagnosis.rates.values())
     columns = [
         Column(
-            header=f"decades per {words.unit(diagnosis.profile)}",
+            header=f"decades per {diagnosis.profile.unit}",
             cells=[name.replace("_", " ") for name in names],
             justify="left",
             importance=4,
@@ -106,7 +106,9 @@ def finding_text(finding: Finding, *, remedies_above: bool = False) -> Renderabl
 def verdict(diagnosis: Diagnosis) -> RenderableType:
     """How deep the design goes, whether the network will train, and what stands in the way."""
     profile = diagnosis.profile
-    depth = words.depth_sentence(diagnosis.depth_limit, len(profile.chain), unit=words.unit(profile))
+    depth = words.depth_sentence(
+        diagnosis.depth_limit, len(profile.chain), unit=profile.unit, faulty=not diagnosis.healthy
+    )
     told = diagnosis.trainable_rule and not math.isnan(diagnosis.trainable)
     rule = f" The run in question: {diagnosis.trainable_rule.rstrip('.')}." if told else ""
     return Group(Text(depth), Text.assemble(words.verdict(diagnosis), (rule, "dim")), _conclusion(diagnosis))
@@ -117,9 +119,9 @@ def _conclusion(diagnosis: Diagnosis) -> Text:
     grave = [f for f in diagnosis.findings if f.severity == "error"]
     grave = grave or [f for f in diagnosis.findings if f.severity == "warning"]
     if not grave and words.will_not_train(diagnosis.trainable):
-        return Text(
-            f"! {words.tally(diagnosis).capitalize()}: no rule says why it would not train.", style=STYLES["warning"]
-        )
+        told = any(f.code == "hard-to-train" for f in diagnosis.findings)
+        why = "no single layer is at fault." if told else "no rule says why it would not train."
+        return Text(f"! {words.tally(diagnosis).capitalize()}: {why}", style=STYLES["warning"])
     if not grave:
         return Text(f"✓ Healthy: {words.tally(diagnosis)}.", style="bold green")
     where = [f"{f.code} at {printable(f.layer)}" if f.layer else f.code for f in grave[:3]]

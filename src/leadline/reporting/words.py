@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leadline._core.diagnosis import DepthLimit, Diagnosis
-from leadline._core.profile import LayerProfile, Profile
+from leadline._core.profile import LayerProfile
 from leadline._core.rates import Rate
 from leadline._core.sources import Source
+from leadline._core.wording import count as count, number as number
 
 # Metric of a layer -> its unit and what it is, for the columns of the table and the axes of the plots.
 MEANINGS = {
@@ -46,26 +47,6 @@ LOSSES = {
 }
 
 
-def number(value: float) -> str:
-    """``value`` in three significant digits, with a true minus sign.
-
-    >>> [number(v) for v in (0.0, 1.5, -1234, 3.2e-9, math.inf, math.nan)]
-    ['0', '1.50', '−1234', '3.20e−9', '∞', '–']
-    """
-    if math.isnan(value):
-        return "–"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if value == 0:
-        return "0"
-    if isinstance(value, int) and abs(value) < 10_000_000:
-        return str(value).replace("-", "−")
-    mantissa, exponent = f"{value:.2e}".split("e")
-    power = int(exponent)
-    text = f"{value:.{max(0, 2 - power)}f}" if -3 <= power < 5 else f"{mantissa}e{power}"
-    return text.replace("-", "−")
-
-
 def plain(value: Any) -> str:
     """Any piece of evidence as a reader writes it; long lists end in how many more there are.
 
@@ -84,15 +65,6 @@ def plain(value: Any) -> str:
     return str(value)
 
 
-def count(quantity: int, noun: str) -> str:
-    """``quantity`` and its noun, in the plural where it is one.
-
-    >>> count(1, "error"), count(3, "layer"), count(0, "note")
-    ('1 error', '3 layers', '0 notes')
-    """
-    return f"{quantity} {noun}" if quantity == 1 else f"{quantity} {noun}s"
-
-
 def probability(score: float) -> str:
     """A probability in two digits, never rounded to certainty.
 
@@ -109,11 +81,17 @@ def probability(score: float) -> str:
 def verdict(diagnosis: Diagnosis) -> str:
     """Whether the network will train, in one sentence with the probability.
 
-    From a quarter to three quarters the sentence takes no side.
+    From a quarter to three quarters the sentence takes no side. An error beside a chance above one half is not passed
+    over: it is of the kind that training can mend, as others keep the chance low.
     """
     score = diagnosis.trainable
     if math.isnan(score):
         return "Whether this network will train could not be told."
+    if score > 0.5 and not diagnosis.healthy:
+        return (
+            f"This network has an error, yet may train ({probability(score)}): "
+            "the first steps can mend the fault of a single layer."
+        )
     chance = "probably not train" if will_not_train(score) else "probably train" if score > 0.75 else None
     if chance is None:
         return f"This network may or may not train ({probability(score)})."
@@ -143,24 +121,27 @@ def tally(diagnosis: Diagnosis) -> str:
     return ", ".join(counts) or "no findings"
 
 
-def unit(profile: Profile) -> str:
-    """What the depth is counted in: blocks where the chain is made of repeated units, otherwise layers."""
-    return "block" if any(layer.role == "block" for layer in profile.chain) else "layer"
-
-
-def depth_sentence(limit: DepthLimit, depth: int, *, unit: str = "block") -> str:
+def depth_sentence(limit: DepthLimit, depth: int, *, unit: str = "block", faulty: bool = False) -> str:
     """How deep the design carries, beside the ``depth`` that this network has.
+
+    Args:
+        limit: The limit.
+        depth: Links of the chain.
+        unit: What depth is counted in.
+        faulty: Whether there is an error, of which a limit beyond the depth does not speak.
 
     >>> depth_sentence(DepthLimit(estimate=41.6, low=30.2, high=60.0, mechanism="gradients underflow"), 100)
     'The design carries about 42 blocks (30 to 60); this network has 100. What gives out first: gradients underflow.'
     """
     own = f"this network has {depth}."
     if math.isnan(limit.estimate):
-        return f"How many {unit}s the design carries could not be told; {own}"
+        why = f" ({limit.mechanism})" if limit.mechanism else ""
+        return f"How many {unit}s the design carries could not be told{why}; {own}"
+    design = "But for what is wrong, the design" if faulty and limit.estimate > depth else "The design"
     if math.isinf(limit.estimate):
-        return f"The design carries any number of {unit}s, as far as theory and measurement can tell; {own}"
+        return f"{design} carries any number of {unit}s, as far as theory and measurement can tell; {own}"
     mechanism = f" What gives out first: {limit.mechanism.rstrip('.')}." if limit.mechanism else ""
-    return f"The design carries about {depth_of(limit.estimate, unit=unit)} ({interval(limit)}); {own}{mechanism}"
+    return f"{design} carries about {depth_of(limit.estimate, unit=unit)} ({interval(limit)}); {own}{mechanism}"
 
 
 def depth_of(quantity: float, *, unit: str = "block") -> str:

@@ -6,6 +6,7 @@ from leadline.doctor.rules import (
     collapse as collapse,
     gradients as gradients,
     numbers as numbers,
+    score as score,
     units as units,
     weights as weights,
     wiring as wiring,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from leadline._core.diagnosis import Finding, Severity
 from leadline._core.profile import LINEAR_KINDS, Profile, own_name
 from leadline._core.sources import Source
+from leadline._core.wording import count, decades, factor, figure
 from leadline.doctor.registry import rule
 from leadline.doctor.trends import Step, Trend, chain_steps, onset, trend
 
@@ -25,7 +26,7 @@ def activation_growth(
     and head are held against the layer in front.
     """
     of = trend(profile, "rms", apart=step)
-    yield from _geometric(of, "activation-growth", of.decades, limit, error)
+    yield from _geometric(profile, of, "activation-growth", of.decades, limit, error)
     yield from _by_one_layer(profile, of, "activation-growth", step, step_error)
 
 
@@ -40,7 +41,7 @@ def activation_decay(
     by itself, as an error from ``step_error`` on; layers whose output is exactly constant are ``constant-output``.
     """
     of = trend(profile, "rms", apart=step)
-    yield from _geometric(of, "activation-decay", -of.decades, limit, error)
+    yield from _geometric(profile, of, "activation-decay", -of.decades, limit, error)
     yield from _by_one_layer(profile, of, "activation-decay", step, step_error)
 
 
@@ -60,25 +61,27 @@ def branch_growth(profile: Profile, *, limit: float = 1.0) -> Iterator[Finding]:
         code="activation-growth",
         layer=layer.name,
         severity="warning",
-        message=f"{layer.name}: from here on the residual branches grow {of.rate.estimate:.3g} decades a block "
-        f"({of.rate.low:.3g} to {of.rate.high:.3g}), {of.decades:.3g} decades over {len(of.steps)} blocks.",
+        message=f"{layer.name}: from here on the residual branches grow by {decades(of.rate.estimate)} a block "
+        f"({figure(of.rate.low)} to {figure(of.rate.high)}), {decades(of.decades)} over "
+        f"{count(len(of.steps), 'block')}.",
         evidence=_evidence(of),
     )
 
 
-def _geometric(of: Trend, code: str, decades: float, limit: float, error: float) -> Iterator[Finding]:
+def _geometric(profile: Profile, of: Trend, code: str, over: float, limit: float, error: float) -> Iterator[Finding]:
     layer = onset(of)
-    if not (of.geometric and decades > limit) or layer is None:
+    if not (of.geometric and over > limit) or layer is None:
         return
-    severity: Severity = "error" if decades > error else "warning"
+    severity: Severity = "error" if over > error else "warning"
     low, high = sorted((abs(of.rate.low), abs(of.rate.high)))
     verb = "grow" if code == "activation-growth" else "shrink"
     yield Finding(
         code=code,
         layer=layer.name,
         severity=severity,
-        message=f"{layer.name}: from here on activations {verb} {abs(of.rate.estimate):.3g} decades a layer "
-        f"({low:.3g} to {high:.3g}), {decades:.3g} decades over {len(of.steps)} layers.",
+        message=f"{layer.name}: from here on activations {verb} by {decades(abs(of.rate.estimate))} a "
+        f"{profile.unit} ({figure(low)} to {figure(high)}), {decades(over)} over "
+        f"{count(len(of.steps), profile.unit)}.",
         evidence=_evidence(of),
     )
 
@@ -120,13 +123,13 @@ def _reads(step: Step) -> bool:
 
 
 def _jump(step: Step, code: str, error: float) -> Finding:
-    layer, factor = step.layer, 10 ** abs(step.excess)
+    layer = step.layer
     verb = "larger" if step.excess > 0 else "smaller"
     return Finding(
         code=code,
         layer=layer.name,
         severity="error" if abs(step.excess) >= error else "warning",
-        message=f"{layer.name}: makes its input {factor:.3g} times {verb} than its like do "
-        f"(root mean square {step.before.rms:.3g} in front, {layer.rms:.3g} behind).",
+        message=f"{layer.name}: makes its input {factor(abs(step.excess))} times {verb} than its like do "
+        f"(root mean square {figure(step.before.rms)} in front, {figure(layer.rms)} behind).",
         evidence={"metric": "rms", "step": step.decades, "in_front": step.before.rms, "behind": layer.rms},
     )

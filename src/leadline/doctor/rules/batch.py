@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from leadline._core.diagnosis import Finding, Severity
 from leadline._core.profile import Profile
 from leadline._core.sources import Source
+from leadline._core.wording import count, figure
 from leadline.doctor.layers import layer_of
 from leadline.doctor.registry import rule
 
@@ -28,7 +29,8 @@ def degenerate_batch(
             code="degenerate-batch",
             layer="",
             severity=severity,
-            message=f"{profile.repeated} of the {profile.batch} samples of the batch repeat an earlier one.",
+            message=f"{profile.repeated} of the {count(profile.batch, 'sample')} of the batch "
+            f"{'repeats' if profile.repeated == 1 else 'repeat'} an earlier one.",
             evidence={"repeated": profile.repeated, "batch": profile.batch, "share": share},
         )
     elif inputs is not None and inputs.n >= 2 and inputs.rows == "samples" and inputs.distinction < alike:
@@ -36,8 +38,8 @@ def degenerate_batch(
             code="degenerate-batch",
             layer="",
             severity="error",
-            message=f"The samples of the batch are nearly the same: {inputs.distinction:.3g} of their squared length "
-            "tells them apart.",
+            message="The samples of the batch are nearly the same: a share of "
+            f"{figure(inputs.distinction)} of their squared length tells them apart.",
             evidence={"distinction": inputs.distinction},
         )
 
@@ -55,11 +57,12 @@ def small_batch_norm(profile: Profile, *, limit: int = 8, error: int = 2) -> Ite
         return
     name, m = next(iter(small.items()))
     least = min(small.values())
-    further = f" (and {len(small) - 1} more such layers, {least} at least)" if len(small) > 1 else ""
+    further = f", as in {count(len(small) - 1, 'more layer')}" if len(small) > 1 else ""
+    further += f" (over {least} at the least)" if least < m else ""
     yield Finding(
         code="small-batch-norm",
         layer=layer_of(profile, name),
         severity="error" if least <= error else "warning",
-        message=f"{name}: batch statistics are taken over {m} values per channel{further}.",
+        message=f"{name}: batch statistics are taken over {count(m, 'value')} per channel{further}.",
         evidence={"module": name, "values": m, "least": least, "layers": len(small)},
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from leadline._core.diagnosis import Finding, Severity
 from leadline._core.profile import LayerProfile, Profile
 from leadline._core.sources import Source
+from leadline._core.wording import count, decades, figure
 from leadline.doctor.ranges import dtype_range
 from leadline.doctor.registry import rule
 from leadline.doctor.trends import onset, trend
@@ -31,8 +32,8 @@ def single_direction(
 
     The participation ratio of the centred representations is ``limit`` or below, while that of the input (or of the
     first layer, where the input has none) was ``before`` or above: data of one direction is no fault of the network.
-    Where it was so right in front, that one layer is the cause and this an error. Taken over ``least`` samples and
-    features or more.
+    A warning: of five networks in which one weight was made rank one all learned, since the first steps give it other
+    directions. Taken over ``least`` samples and features or more.
     """
     chain = [layer for layer in profile.chain if min(layer.n, layer.d) >= least]
     previous = first = _input_ratio(profile)
@@ -43,9 +44,9 @@ def single_direction(
             yield Finding(
                 code="rank-collapse",
                 layer=layer.name,
-                severity="error" if previous >= before else "warning",
+                severity="warning",
                 message=f"{layer.name}: samples differ along a single direction behind it (centred participation "
-                f"ratio {ratio:.3g}; {previous:.3g} in front of it, {first:.3g} at the start).",
+                f"ratio {figure(ratio)}; {figure(previous)} in front of it, {figure(first)} at the start).",
                 evidence={"centred_participation_ratio": ratio, "in_front": previous, "start": first},
             )
             return
@@ -58,12 +59,13 @@ def _input_ratio(profile: Profile) -> float:
 
 
 @rule("token-collapse", source=Source(key="dong2021", locator="theorem 2.2"))
-def token_collapse(profile: Profile, *, limit: float = 1e-3, error: float = 1e-6) -> Iterator[Finding]:
+def token_collapse(profile: Profile, *, limit: float = 1e-3, error: float = 1e-10) -> Iterator[Finding]:
     """Positions of one sequence that become alike along the chain: their distinction falls below ``limit``.
 
     Attention averages positions; without the skip around it they become alike at a doubly exponential rate. With
-    skips the distinction of positions stays near that of the embeddings. 1e-3 is a relative difference of 3 %, and
-    ``error``, 1e-6, one of .1 %.
+    skips the distinction of positions stays near that of the embeddings. 1e-3 is a relative difference of 3 %;
+    ``error``, 1e-10, is where samples are lost too. One block that runs many times, as in ALBERT, is a warning at most:
+    what repeats one map lines up with what that map favours, and the first step changes every repeat.
     """
     yield from _alike(profile, "token_distinction", "token-collapse", limit, error, "positions")
 
@@ -98,7 +100,7 @@ def _constant_finding(profile: Profile, layer: LayerProfile, read: LayerProfile 
     zero = layer.rms == 0
     head = zero and layer is profile.layers[-1]
     share = read.distinction if read is not None else math.nan
-    before = "" if math.isnan(share) else f"; of what it reads a share of {share:.3g} does"
+    before = "" if math.isnan(share) else f"; a share of {figure(share)} of what it reads does"
     what = (
         "nothing in its output, which is 0, tells samples apart"
         if zero
@@ -125,14 +127,16 @@ def _alike(profile: Profile, metric: str, code: str, limit: float, error: float,
     layer = onset(of)
     if not (of.geometric and end < limit and left < limit) or layer is None:
         return
-    severity: Severity = "error" if end < error else "warning"
+    repeats = sum("#" in link.name for link in chain) * 2 > len(chain)
+    severity: Severity = "error" if end < error and not repeats else "warning"
     rate = of.rate
     yield Finding(
         code=code,
         layer=layer.name,
         severity=severity,
-        message=f"{layer.name}: from here on {what} become alike: what tells them apart falls {abs(rate.estimate):.3g} "
-        f"decades a layer ({abs(rate.high):.3g} to {abs(rate.low):.3g}), to a share of {end:.3g} of the squared length "
-        f"over {len(of.steps)} layers.",
+        message=f"{layer.name}: from here on {what} become alike: what tells them apart falls by "
+        f"{decades(abs(rate.estimate))} a {profile.unit} ({figure(abs(rate.high))} to "
+        f"{figure(abs(rate.low))}), to a share of {figure(end)} of the squared length after "
+        f"{count(len(of.steps), profile.unit)}.",
         evidence={"metric": metric, "rate": rate.estimate, "low": rate.low, "high": rate.high, "end": end},
     )

@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from leadline._core.diagnosis import Finding, Severity
 from leadline._core.profile import LINEAR_KINDS, Profile
 from leadline._core.sources import Source
+from leadline._core.wording import count, decades, factor, figure
+from leadline.doctor.design import Design, recognise
 from leadline.doctor.ranges import dtype_range
 from leadline.doctor.registry import rule
 from leadline.doctor.trends import Step, Trend, onset, trend
 
 
-@rule("gradient-explosion", source=Source(key="yang2019", locator="theorem 3.9"))
+@rule("gradient-explosion", source=Source(key="schoenholz2017", locator="eq. 15"))
 def gradient_explosion(
     profile: Profile, *, limit: float = 3.0, error: float = 4.0, step: float = 1.5
 ) -> Iterator[Finding]:
@@ -25,8 +28,21 @@ def gradient_explosion(
     factor of 30.
     """
     of = trend(profile, "grad_norm", apart=step)
-    yield from _geometric(of, "gradient-explosion", -of.decades, limit, error)
+    source = _explosion_source(recognise(profile))
+    for finding in _geometric(profile, of, "gradient-explosion", -of.decades, limit, error):
+        yield replace(finding, source=source)
     yield from _by_one_layer(of, "gradient-explosion", step)
+
+
+def _explosion_source(design: Design | None) -> Source | None:
+    """Where the law of the explosion stands: behind batch normalisation, on a stream without norm, in a plain chain."""
+    if design is None:
+        return None
+    if design.norm == "batch" and not design.residual:
+        return Source(key="yang2019", locator="theorem 3.9")
+    if design.norm == "none" and design.residual:
+        return Source(key="zhang2019", locator="section 2")
+    return None
 
 
 @rule("gradient-vanishing", source=Source(key="glorot2010", locator="section 4"))
@@ -40,7 +56,7 @@ def gradient_vanishing(
     whose backward lets less than the usual pass by ``step`` decades, or nothing at all, is named by itself.
     """
     of = trend(profile, "grad_norm", apart=step)
-    yield from _geometric(of, "gradient-vanishing", of.decades, limit, error)
+    yield from _geometric(profile, of, "gradient-vanishing", of.decades, limit, error)
     yield from _by_one_layer(of, "gradient-vanishing", step)
 
 
@@ -60,15 +76,15 @@ def aligned_gradients(profile: Profile, *, limit: float = 0.95, least: int = 8) 
                 code="aligned-gradients",
                 layer=layer.name,
                 severity="warning",
-                message=f"{layer.name}: the gradients of different samples have a mean cosine of {cosine:.3f}: "
+                message=f"{layer.name}: the gradients of different samples have a mean cosine of {figure(cosine)}: "
                 "the batch acts as one sample.",
                 evidence={"grad_mean_cosine": cosine, "n": layer.n},
             )
             return
 
 
-def _geometric(of: Trend, code: str, decades: float, limit: float, error: float) -> Iterator[Finding]:
-    if not (of.geometric and decades > limit):
+def _geometric(profile: Profile, of: Trend, code: str, over: float, limit: float, error: float) -> Iterator[Finding]:
+    if not (of.geometric and over > limit):
         return
     layer = onset(of, backward=True)
     if layer is None:
@@ -76,20 +92,20 @@ def _geometric(of: Trend, code: str, decades: float, limit: float, error: float)
     grows = code == "gradient-explosion"
     rate = of.rate.estimate
     verb = "grow" if grows else "shrink"
-    severity: Severity = "error" if decades > error else "warning"
+    severity: Severity = "error" if over > error else "warning"
     yield Finding(
         code=code,
         layer=layer.name,
         severity=severity,
-        message=f"{layer.name}: from here towards the input gradients {verb} {abs(rate):.3g} decades a layer "
-        f"({_interval(of)}), {decades:.3g} decades over {len(of.steps)} layers.",
-        evidence={"metric": "grad_norm", "rate": rate, "low": of.rate.low, "high": of.rate.high, "decades": decades},
+        message=f"{layer.name}: from here towards the input gradients {verb} by {decades(abs(rate))} a "
+        f"{profile.unit} ({_interval(of)}), {decades(over)} over {count(len(of.steps), profile.unit)}.",
+        evidence={"metric": "grad_norm", "rate": rate, "low": of.rate.low, "high": of.rate.high, "decades": over},
     )
 
 
 def _interval(of: Trend) -> str:
     low, high = sorted((abs(of.rate.low), abs(of.rate.high)))
-    return f"{low:.3g} to {high:.3g}"
+    return f"{figure(low)} to {figure(high)}"
 
 
 def _by_one_layer(of: Trend, code: str, limit: float) -> Iterator[Finding]:
@@ -110,15 +126,17 @@ def _shrunk(step: Step) -> bool:
     return step.layer.grad_rms < 1e3 * dtype_range(step.layer.dtype).smallest_normal
 
 
-def _jump(step: Step, code: str, decades: float) -> Finding:
+def _jump(step: Step, code: str, excess: float) -> Finding:
     layer = step.layer
     if step.before.grad_norm == 0:
-        message = f"{layer.name}: no gradient passes it; the norm is {layer.grad_norm:.3g} behind it and 0 in front."
-    else:
-        verb = "multiplies" if decades > 0 else "divides"
         message = (
-            f"{layer.name}: its backward pass {verb} the gradient by {10 ** abs(decades):.3g} more than its like do "
-            f"({layer.grad_norm:.3g} behind it, {step.before.grad_norm:.3g} in front)."
+            f"{layer.name}: no gradient passes it; its norm is {figure(layer.grad_norm)} behind it and 0 in front."
+        )
+    else:
+        verb = "larger" if excess > 0 else "smaller"
+        message = (
+            f"{layer.name}: its backward pass makes the gradient {factor(abs(excess))} times {verb} than its like do "
+            f"(norm {figure(layer.grad_norm)} behind it, {figure(step.before.grad_norm)} in front)."
         )
     return Finding(
         code=code,
@@ -127,7 +145,7 @@ def _jump(step: Step, code: str, decades: float) -> Finding:
         message=message,
         evidence={
             "metric": "grad_norm",
-            "step": -decades,
+            "step": -excess,
             "behind": layer.grad_norm,
             "in_front": step.before.grad_norm,
         },

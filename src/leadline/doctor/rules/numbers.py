@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from leadline._core.diagnosis import Finding
 from leadline._core.profile import LayerProfile, Profile
 from leadline._core.sources import Source
+from leadline._core.wording import count, figure, portion
 from leadline.doctor.layers import layer_of, module_of
 from leadline.doctor.ranges import dtype_range
 from leadline.doctor.registry import rule
@@ -29,12 +30,12 @@ def nonfinite(profile: Profile, *, limit: float = 1.0) -> Iterator[Finding]:
         yield _finding(layer_of(profile, parameter), message, evidence)
     elif profile.inputs is not None and profile.inputs.finite_fraction < limit:
         share = 1 - profile.inputs.finite_fraction
-        yield _finding("", f"a share of {share:.3g} of the input's entries is nan or infinite.", {"share": share})
+        yield _finding("", f"{_amount(share, 'the input')} nan or infinite.", {"share": share})
     elif forward or profile.first_nonfinite:
         yield _of_output(profile, forward)
     elif backward:
         share = 1 - backward.grad_finite_fraction
-        message = f"a share of {share:.3g} of its gradient is nan or infinite, while its output is finite."
+        message = f"{_amount(share, 'its gradient')} nan or infinite, while its output is finite."
         yield _finding(backward.name, message, {"share": share})
     elif profile.outputs is not None and not math.isfinite(profile.loss):
         yield _finding(
@@ -51,9 +52,13 @@ def _of_output(profile: Profile, layer: LayerProfile | None) -> Finding:
     name = layer_of(profile, module)
     share = 1 - layer.finite_fraction if layer else math.nan
     inside = f", first in {module}" if module != name else ""
-    amount = f"a share of {share:.3g} of its output is" if layer else "its output is"
+    amount = _amount(share, "its output") if layer else "its output is"
     message = f"{amount} nan or infinite{inside}; every parameter is finite."
     return _finding(name, message, {"share": share, "module": module})
+
+
+def _amount(share: float, whole: str) -> str:
+    return f"{portion(share)} of {whole} is"
 
 
 def _finding(layer: str, message: str, evidence: dict) -> Finding:
@@ -78,7 +83,8 @@ def overflow_risk(profile: Profile, *, limit: float = 16.0, lost: float = 0.05) 
                     code="overflow-risk",
                     layer=layer.name,
                     severity="warning",
-                    message=f"{layer.name}: its {what} reaches {value:.3g}, and {layer.dtype} ends at {largest:.3g}.",
+                    message=f"{layer.name}: its {what} reaches {figure(value)}, and {layer.dtype} ends at "
+                    f"{figure(largest)}.",
                     evidence={kind: value, "largest": largest, "dtype": layer.dtype},
                 )
                 break
@@ -94,7 +100,7 @@ def _underflow(profile: Profile, lost: float) -> Iterator[Finding]:
             code="overflow-risk",
             layer=worst.name,
             severity="note",
-            message=f"{worst.name}: its gradient of root mean square {worst.grad_rms:.3g} is below 6e-08, float16's "
-            f"smallest number, as in {len(small)} of {len(graded)} layers; scale the loss.",
+            message=f"{worst.name}: its gradient has a root mean square of {figure(worst.grad_rms)}, below float16's "
+            f"smallest number of 6e−8, and so it is in {len(small)} of {count(len(graded), 'layer')}: scale the loss.",
             evidence={"grad_rms": worst.grad_rms, "layers": len(small), "dtype": "float16"},
         )

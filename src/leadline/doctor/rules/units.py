@@ -6,22 +6,32 @@ from collections.abc import Iterator
 from leadline._core.diagnosis import Finding
 from leadline._core.profile import LayerProfile, Profile
 from leadline._core.sources import Source
+from leadline._core.wording import count, portion
 from leadline.doctor.registry import rule
 
 
 @rule("dead-units", source=Source(key="lu2020"))
-def dead_units(profile: Profile, *, limit: float = 0.75, error: float = 0.95) -> Iterator[Finding]:
+def dead_units(profile: Profile, *, limit: float = 0.75, error: float = 0.95, least: int = 4) -> Iterator[Finding]:
     """A layer in which more than a share ``limit`` of the units give zero for every sample of the batch.
 
     A unit whose pre-activation has a symmetric law is off for all n samples with a chance of 2⁻ⁿ where the samples are
     independent and of 1/2 where they are all alike: a share far above one half needs a bias. Dead units get no gradient
     and stay dead. Of a layer with several activations the deadest counts. From ``error`` on next to nothing passes;
-    where a skip leads around the layer that is a warning.
+    where a skip leads around the layer that is a warning. Of fewer than ``least`` values a unit nothing is said: one
+    sample leaves half of the units of a ReLU off, and a few of them all by chance.
     """
     for layer in profile.layers:
+        if layer.shape and _values(layer) < least:
+            continue
         share = layer.dead_fraction if math.isnan(layer.dead_share) else layer.dead_share
         if share > limit:
             yield _finding(layer, share, error)
+
+
+def _values(layer: LayerProfile) -> int:
+    """Values of a unit: samples times positions, channels being the second axis of maps and the last of sequences."""
+    samples, *others = layer.shape
+    return samples * math.prod(others[1:] if len(others) > 2 else others[:-1])
 
 
 def _finding(layer: LayerProfile, share: float, error: float) -> Finding:
@@ -31,7 +41,7 @@ def _finding(layer: LayerProfile, share: float, error: float) -> Finding:
         code="dead-units",
         layer=layer.name,
         severity="error" if share >= error and not layer.residual else "warning",
-        message=f"{layer.name}: {100 * share:.3g} % of the units{inside} give zero for every sample.",
+        message=f"{layer.name}: {portion(share)} of the units{inside} give zero for every sample.",
         evidence={"dead_fraction": share, "module": module},
     )
 
@@ -48,11 +58,11 @@ def saturation(profile: Profile, *, limit: float = 0.5, error: float = 0.9) -> I
     if not found:
         return
     first, share = found[0], found[0].saturated_fraction
-    further = f", and so in {len(found) - 1} more layers" if len(found) > 1 else ""
+    further = f", and more than {portion(limit)} in {count(len(found) - 1, 'more layer')}" if len(found) > 1 else ""
     yield Finding(
         code="saturation",
         layer=first.name,
         severity="error" if share >= error and not first.residual else "warning",
-        message=f"{first.name}: {100 * share:.3g} % of the activations are saturated{further}.",
+        message=f"{first.name}: {portion(share)} of the activations are saturated{further}.",
         evidence={"saturated_fraction": share, "layers": len(found)},
     )

@@ -7,7 +7,8 @@ from statistics import median
 from leadline._core.diagnosis import Finding
 from leadline._core.profile import Profile
 from leadline._core.sources import Source
-from leadline.doctor.layers import alike, layer_of, module_of
+from leadline._core.wording import figure
+from leadline.doctor.layers import alike, layer_of, module_of, weights_by_layer
 from leadline.doctor.registry import rule
 
 
@@ -40,7 +41,8 @@ def large_embedding(profile: Profile, *, limit: float = 30.0) -> Iterator[Findin
                 code="activation-growth",
                 layer=layer.name,
                 severity="warning",
-                message=f"{layer.name}: the embedding has a root mean square of {layer.rms:.3g}; blocks add about 1.",
+                message=f"{layer.name}: the embedding has a root mean square of {figure(layer.rms)}; blocks add "
+                "about 1.",
                 evidence={"rms": layer.rms},
             )
 
@@ -62,7 +64,7 @@ def zero_weight(profile: Profile) -> Iterator[Finding]:
                     layer=layer,
                     severity="warning",
                     message=f"{layer}: the weight of {module} is 0, while {len(group) - len(zeros)} like it are not "
-                    f"(gain {median(gains):.3g}): what it gives does not depend on the sample.",
+                    f"(gain {figure(median(gains))}): what it gives does not depend on the sample.",
                     evidence={"module": module, "gain": 0.0, "usual": median(gains)},
                 )
 
@@ -73,20 +75,59 @@ def low_rank_weight(profile: Profile, *, limit: float = 1.05, least: int = 8) ->
 
     ``Profile.weight_ranks`` is the participation ratio seen through 16 random directions: exactly 1 for rank one (up to
     ``limit``, for rounding), about 1.7 for weights that share one sign, above 8 for usual ones. Weights with fewer than
-    ``least`` rows or columns cannot be told and are left out.
+    ``least`` rows or columns cannot be told and are left out, as are parameters of another name than weight where all
+    of their like have rank one: those are no maps, but the rates of a state space, say, which start like that.
     """
-    for name, rank in profile.weight_ranks.items():
-        if 0 < rank <= limit and min(profile.weight_shapes.get(name, (0, 0))) >= least:
-            layer, module = layer_of(profile, name), module_of(name)
-            rows, columns = profile.weight_shapes[name]
-            yield Finding(
-                code="rank-collapse",
-                layer=layer,
-                severity="warning",
-                message=f"{layer}: the weight of {module}, {rows} by {columns}, has rank one "
-                f"(participation ratio {rank:.3g}).",
-                evidence={"module": module, "weight_rank": rank},
-            )
+    ones = {
+        name
+        for name, rank in profile.weight_ranks.items()
+        if 0 < rank <= limit and min(profile.weight_shapes.get(name, (0, 0))) >= least
+    }
+    for group in alike(profile.weight_ranks):
+        low = [name for name in group if name in ones]
+        if "weight" in group[0].rpartition(".")[2] or len(low) < len(group):
+            for name in low:
+                layer, module = layer_of(profile, name), module_of(name)
+                rows, columns = profile.weight_shapes[name]
+                yield Finding(
+                    code="rank-collapse",
+                    layer=layer,
+                    severity="warning",
+                    message=f"{layer}: the weight of {module}, {rows} by {columns}, has rank one "
+                    f"(participation ratio {figure(profile.weight_ranks[name])}).",
+                    evidence={"module": module, "weight_rank": profile.weight_ranks[name]},
+                )
+
+
+@rule("rank-collapse", source=Source(key="leadline"))
+def one_signed_weights(profile: Profile, *, limit: float = 3.2, least: int = 8) -> Iterator[Finding]:
+    """Weights along the chain that have nearly one direction in common, as those have whose entries share one sign.
+
+    Their participation ratio is below ``limit`` in the median, where independent entries of mean zero have 4.5 and
+    more, and those drawn between 0 and a bound at most 3: one direction of the signal then outgrows all others. Of 35
+    such networks that were trained 7 learned; behind norms on residual branches 6 of 6 did, hence silence there.
+    Weights with fewer than ``least`` rows or columns are left out.
+    """
+    held = weights_by_layer(profile)
+    names = [
+        name
+        for layer in profile.chain
+        for name in held[layer.name]
+        if profile.weight_ranks.get(name, 0.0) > 1.05 and min(profile.weight_shapes[name]) >= least
+    ]
+    ratio = median(profile.weight_ranks[name] for name in names) if len(names) >= 2 else math.inf
+    normed = any("Norm" in part for layer in profile.chain for part in layer.parts)
+    if ratio >= limit or (normed and all(layer.residual for layer in profile.chain)):
+        return
+    layer = layer_of(profile, names[0])
+    yield Finding(
+        code="rank-collapse",
+        layer=layer,
+        severity="warning",
+        message=f"{layer}: here and behind, the weights have nearly one direction in common (participation ratio "
+        f"{figure(ratio)} in the median of {len(names)}), as those have whose entries share one sign.",
+        evidence={"module": module_of(names[0]), "weight_rank": ratio, "weights": len(names)},
+    )
 
 
 def _gains(profile: Profile) -> Iterator[tuple[list[str], list[float]]]:
@@ -103,13 +144,17 @@ def _gain(profile: Profile, name: str) -> float:
 def _large(profile: Profile, group: list[str], name: str, gain: float, usual: float) -> Finding:
     layer, module = layer_of(profile, name), module_of(name)
     factor, share = gain / usual, profile.weights.get(name, math.nan) / _usual_gradient(profile, group)
-    hidden = f"; a norm behind it hides that, but its gradient is {share:.2g} of theirs" if share < 10 / factor else ""
+    hidden = (
+        f"; a norm behind it hides that, but its gradient is {figure(share)} times theirs"
+        if share < 10 / factor
+        else ""
+    )
     return Finding(
         code="activation-growth",
         layer=layer,
         severity="warning",
-        message=f"{layer}: the weight of {module} multiplies by {gain:.4g}, {factor:.4g} times as much as its "
-        f"like{hidden}.",
+        message=f"{layer}: the weight of {module} multiplies by {figure(gain)}, {figure(factor)} times as much as its "
+        f"like do{hidden}.",
         evidence={"module": module, "gain": gain, "usual": usual, "factor": factor, "gradient": share},
     )
 
