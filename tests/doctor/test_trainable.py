@@ -218,9 +218,8 @@ def test_a_network_that_seldom_trains_says_why_where_no_rule_is_broken():
 
 
 def test_the_reason_of_a_low_score_is_what_lowers_it_most():
-    profile = chain(
-        {"weight_grad_norm": [1.0, 1e-3, 1e-2], "grad_participation_ratio": [1.01] * 3, "grad_norm": [1.0] * 3}
-    )
+    metrics = {"weight_grad_norm": [1.0, 1e-3] * 10, "grad_participation_ratio": [1.01] * 20, "grad_norm": [1.0] * 20}
+    profile = chain(metrics)
     (finding,) = found(profile, "hard-to-train")
     evidence = trainable(profile).evidence
     worst = min(evidence, key=lambda name: evidence[name])

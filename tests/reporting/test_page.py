@@ -98,7 +98,7 @@ def test_the_words_come_in_order_and_before_any_script():
     whole = page(explained())
     told = [
         "This network will probably not train (0.03).",
-        "The design carries about 12 layers (9 to 17); this network has 4.",
+        "But for what is wrong, the design carries about 12 layers (9 to 17); this network has 4.",
         "Adam, 300 steps on digits, accuracy above 0.9",
         "1 error",
         "1 warning",

@@ -87,3 +87,17 @@ def test_every_work_on_arxiv_gets_its_address():
     addresses = {key: words.arxiv_address(Source(key=key, locator="eq. 1")) for key in WORKS}
     assert addresses["meterez2023"] == "https://arxiv.org/abs/2310.02012"
     assert {key for key, address in addresses.items() if not address} == {"glorot2010", "leadline", "stewart1980"}
+
+
+def test_an_error_beside_a_good_chance_is_not_passed_over():
+    assert "no contradiction" in words.caveat(replace(explained(), trainable=0.9))
+    assert words.caveat(replace(explained(), trainable=0.4)) == ""
+    assert words.caveat(replace(explained(), trainable=0.9, findings=())) == ""
+
+
+def test_a_limit_beyond_the_depth_does_not_speak_of_the_errors():
+    limit = DepthLimit(estimate=400.0, low=300.0, high=500.0, mechanism="gradients explode")
+    assert words.depth_sentence(limit, 10, faulty=True).startswith(
+        "But for what is wrong, the design carries about 400"
+    )
+    assert words.depth_sentence(limit, 500, faulty=True).startswith("The design carries about 400")

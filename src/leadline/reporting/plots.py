@@ -49,7 +49,7 @@ PANELS = (
         title="Backward: the size of the gradient",
         metrics=("grad_norm", "weight_grad_norm"),
         axis="log",
-        codes=frozenset({"gradient-explosion", "gradient-vanishing", "unused-layer"}),
+        codes=frozenset({"gradient-explosion", "gradient-vanishing", "unused-layer", "hard-to-train"}),
     ),
     Panel(
         key="rank",

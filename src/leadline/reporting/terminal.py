@@ -111,7 +111,8 @@ def verdict(diagnosis: Diagnosis) -> RenderableType:
     )
     told = diagnosis.trainable_rule and not math.isnan(diagnosis.trainable)
     rule = f" The run in question: {diagnosis.trainable_rule.rstrip('.')}." if told else ""
-    return Group(Text(depth), Text.assemble(words.verdict(diagnosis), (rule, "dim")), _conclusion(diagnosis))
+    chance = " ".join(filter(None, (words.verdict(diagnosis), words.caveat(diagnosis))))
+    return Group(Text(depth), Text.assemble(chance, (rule, "dim")), _conclusion(diagnosis))
 
 
 def _conclusion(diagnosis: Diagnosis) -> Text:

@@ -81,21 +81,22 @@ def probability(score: float) -> str:
 def verdict(diagnosis: Diagnosis) -> str:
     """Whether the network will train, in one sentence with the probability.
 
-    From a quarter to three quarters the sentence takes no side. An error beside a chance above one half is not passed
-    over: it is of the kind that training can mend, as others keep the chance low.
+    From a quarter to three quarters the sentence takes no side.
     """
     score = diagnosis.trainable
     if math.isnan(score):
         return "Whether this network will train could not be told."
-    if score > 0.5 and not diagnosis.healthy:
-        return (
-            f"This network has an error, yet may train ({probability(score)}): "
-            "the first steps can mend the fault of a single layer."
-        )
     chance = "probably not train" if will_not_train(score) else "probably train" if score > 0.75 else None
     if chance is None:
         return f"This network may or may not train ({probability(score)})."
     return f"This network will {chance} ({probability(score)})."
+
+
+def caveat(diagnosis: Diagnosis) -> str:
+    """What an error means beside a chance above one half: only errors that training can mend leave one. Or nothing."""
+    if diagnosis.healthy or not diagnosis.trainable > 0.5:
+        return ""
+    return "That it has an error and may train is no contradiction: the first steps can mend what a single layer does."
 
 
 def will_not_train(score: float) -> bool:
