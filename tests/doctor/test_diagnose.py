@@ -1,16 +1,21 @@
 """The whole diagnosis of networks whose fate is known."""
 
+import json
 import math
+import re
 from time import process_time
 
 import pytest
+import torch
 from tests.doctor.faults import diagnosed
-from tests.doctor.models import conv_resnet, plain_mlp, stacked
+from tests.doctor.models import conv_resnet, plain_mlp, stacked, vectors
 from tests.doctor.synthetic import EMPTY, chain, geometric
 from torch import nn
 
 import leadline
 from leadline._core.diagnosis import Diagnosis
+from leadline._core.profile import Profile
+from leadline._core.randomness import seeded
 
 
 def codes(diagnosis: Diagnosis, severity: str) -> list[str]:
@@ -97,3 +102,66 @@ def _seconds(depth: int) -> float:
 def test_the_cost_of_a_diagnosis_grows_no_faster_than_the_depth():
     # Quadratic cost would take 64 times as long, and 16 times where half of it is linear.
     assert _seconds(640) < 16 * _seconds(80)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_network_of_one_or_two_layers_has_a_score_and_no_limit(depth):
+    with seeded(0):
+        model = nn.Sequential(*(nn.Linear(64, 64) for _ in range(depth - 1)), nn.Linear(64, 10))
+    diagnosis = diagnosed((model, *vectors()))
+    assert diagnosis.findings == () and diagnosis.trainable > 0.9
+    assert math.isnan(diagnosis.depth_limit.estimate)
+
+
+def test_of_a_network_that_is_frozen_as_a_whole_no_chance_is_told():
+    model, inputs, targets = plain_mlp(4)
+    diagnosis = diagnosed((model.requires_grad_(False), inputs, targets))
+    assert diagnosis.healthy and math.isnan(diagnosis.trainable)
+
+
+def test_a_profile_saved_with_fewer_fields_is_still_explained(tmp_path):
+    model, inputs, targets = plain_mlp(20, init="default", activation="sigmoid")
+    path = leadline.profile(model, inputs, targets).save(tmp_path / "profile.json")
+    data = json.loads(path.read_text(encoding="utf-8"))
+    for field in ("weight_ranks", "weight_shapes", "weight_norms", "weights", "repeated", "first_nonfinite", "outputs"):
+        del data[field]
+    for layer in data["layers"]:
+        for field in ("trained", "branches", "dead_layer", "dead_share", "parts"):
+            del layer[field]
+    path.write_text(json.dumps(data), encoding="utf-8")
+    diagnosis = leadline.diagnose(Profile.load(path))
+    assert codes(diagnosis, "error") == ["gradient-vanishing"]
+
+
+def test_no_sentence_has_a_hyphen_for_a_minus_or_a_number_that_stumbles():
+    cases = [plain_mlp(20, init="default", activation="sigmoid"), plain_mlp(30, gain=3.0), plain_mlp(12, gain=1e4)]
+    for case in cases:
+        for finding in diagnosed(case).findings:
+            text = f"{finding.message} {finding.expected}"
+            assert not re.search(r"(?<![\w.])-\d|e[-+]\d|\binf\b|share of [01] ", text), text
+
+
+def test_decades_are_counted_by_what_the_layers_are():
+    by_block = diagnosed(plain_mlp(30, init="default")).findings[0].message
+    by_layer = diagnosed(stacked(30, nn.ReLU)).findings[0].message
+    assert "decades a block" in by_block and "a layer" not in by_block and "over 29 blocks" in by_block
+    assert "decades a layer" in by_layer and "a block" not in by_layer and "over 30 layers" in by_layer
+
+
+def test_weights_of_one_sign_behind_a_norm_are_named():
+    model, inputs, targets = plain_mlp(12, norm="layer")
+    with torch.no_grad():
+        for block in model.blocks:
+            block.linear.weight.abs_()
+    finding = next(f for f in diagnosed((model, inputs, targets)).findings if f.severity == "warning")
+    assert finding.code == "rank-collapse" and "share one sign" in finding.message
+    assert "mean zero" in finding.remedies[0].text
+
+
+def test_the_rates_of_a_state_space_are_no_weights_of_rank_one():
+    names = [f"layers.{i}.mixer.A_log" for i in range(4)]
+    fields = {"weight_norms": dict.fromkeys(names, 20.0), "weight_shapes": dict.fromkeys(names, (64, 16))}
+    profile = chain({"rms": [1.0] * 4}, **fields, weight_ranks=dict.fromkeys(names, 1.0))
+    assert codes(leadline.diagnose(profile), "warning") == []
+    mixed = chain({"rms": [1.0] * 4}, **fields, weight_ranks={**dict.fromkeys(names, 9.0), names[2]: 1.0})
+    assert codes(leadline.diagnose(mixed), "warning") == ["rank-collapse"]

@@ -139,7 +139,7 @@ def _backward(profile: Profile, design: Design | None, expected: dict[str, float
     if math.isfinite(start):
         room = math.log10(bounds.largest) - start
         yield End(mechanism=f"gradients leave {profile.dtype}{cause}", room=room, rate=_turned(gradient), **exact)
-        room = start - math.log10(bounds.smallest_normal)
+        room = start - math.log10(bounds.smallest)
         yield End(mechanism=f"gradients fall below {profile.dtype}", room=room, rate=gradient, **exact)
     yield End(mechanism=f"gradients explode{cause}", room=EXPLOSION, rate=_turned(gradient), **exact)
     yield End(mechanism="gradients vanish", room=VANISHING, rate=gradient, **exact)
@@ -163,7 +163,7 @@ def _forward(profile: Profile, expected: dict[str, float]) -> Iterator[End]:
     if math.isfinite(start):
         room = math.log10(bounds.largest) - start
         yield End(mechanism=f"activations leave {profile.dtype}", room=room, rate=signal, **exact)
-        room = start - math.log10(bounds.smallest_normal)
+        room = start - math.log10(bounds.smallest)
         yield End(mechanism=f"activations fall below {profile.dtype}", room=room, rate=_turned(signal), **exact)
     exact["still"] = abs(expected.get("distinction", math.nan)) < ZERO
     tokens = [layer.token_distinction for layer in profile.chain]

@@ -120,7 +120,7 @@ def _batch_norm(profile: Profile, design: Design) -> Iterator[Prediction]:
         metric="grad_norm",
         rate=-design.maps * rate / _NATS,
         statement=f"{design}: the log gradient norm grows by {law}{limit:.4g} nats a layer towards the input in "
-        f"the limit of large batches{here}; {figure(rate / _NATS)} decades{a_link}.",
+        f"the limit of large batches{here}; {figure(rate / _NATS)} decades a layer{a_link}.",
         source=Source(key="yang2019", locator="theorem 3.9"),
     )
     for metric, what in (("rms", "the scale of activations anew"), ("distinction", "samples apart again")):

@@ -74,12 +74,12 @@ def _way(text: str, fits: Callable[[Parts, Finding], bool] = lambda parts, findi
     return Way(remedy=Remedy(text=text), fits=fits)
 
 
-def _one_layer(parts: Parts, finding: Finding) -> bool:
-    return "rate" not in finding.evidence
-
-
 def _drift(parts: Parts, finding: Finding) -> bool:
-    return "rate" in finding.evidence
+    return "rate" in finding.evidence or bool(finding.evidence.get("gradual")) or "weights" in finding.evidence
+
+
+def _one_layer(parts: Parts, finding: Finding) -> bool:
+    return not _drift(parts, finding) and "embedding" not in finding.evidence
 
 
 def _drift_of_plain(parts: Parts, finding: Finding) -> bool:
@@ -97,7 +97,7 @@ def _without_norm(parts: Parts, finding: Finding) -> bool:
 _DRAW_ANEW = _way("Draw the weight of the layer named anew, as its like are drawn.", _one_layer)
 _GAIN = _way(
     "Draw weights of variance gain²/fan_in with the gain of the activation (√2 for ReLU; torch's default has 1/√3).",
-    _drift_without_norm,
+    lambda parts, finding: _drift_without_norm(parts, finding) and not parts.residual,
 )
 
 # Code of a finding -> what to do. No recipe is named that cannot be called.
@@ -157,6 +157,10 @@ WAYS: dict[str, tuple[Way, ...]] = {
     "activation-growth": (
         _DRAW_ANEW,
         _way(
+            "Draw the embedding with a standard deviation of 1 or less; 0.02 is usual.",
+            lambda parts, finding: "embedding" in finding.evidence,
+        ),
+        _way(
             "Scale the residual branches by 1/√depth, or start their last weight or gain at zero.",
             lambda parts, finding: parts.residual and _drift(parts, finding),
         ),
@@ -179,6 +183,10 @@ WAYS: dict[str, tuple[Way, ...]] = {
     ),
     "rank-collapse": (
         _DRAW_ANEW,
+        _way(
+            "Draw weights of mean zero, of variance gain²/fan_in with the gain of the activation (√2 for ReLU).",
+            lambda parts, finding: "weights" in finding.evidence,
+        ),
         _way(
             "Put batch normalisation in front of each activation: it keeps samples apart at any depth.",
             lambda parts, finding: not parts.batch_norm and not parts.tokens,

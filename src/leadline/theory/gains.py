@@ -67,15 +67,13 @@ def gradient_gain(phi: str | Activation) -> float:
 def weight_variance(rule: str, *, fan_in: int, fan_out: int) -> float:
     r"""Variance of a weight under an initialiser's rule.
 
-    =============  ==================================================================
-    rule           variance
-    =============  ==================================================================
-    he             $2/\text{fan\_in}$
-    he_fan_out     $2/\text{fan\_out}$
-    xavier         $2/(\text{fan\_in} + \text{fan\_out})$
-    lecun          $1/\text{fan\_in}$
-    torch          $1/(3\,\text{fan\_in})$: uniform on $\pm 1/\sqrt{\text{fan\_in}}$, torch's default
-    =============  ==================================================================
+    | rule | variance |
+    |---|---|
+    | `he` | $2/\text{fan\_in}$ |
+    | `he_fan_out` | $2/\text{fan\_out}$ |
+    | `xavier` | $2/(\text{fan\_in} + \text{fan\_out})$ |
+    | `lecun` | $1/\text{fan\_in}$ |
+    | `torch` | $1/(3\,\text{fan\_in})$: uniform on $\pm 1/\sqrt{\text{fan\_in}}$, torch's default |
 
     Args:
         rule: Name of the rule.

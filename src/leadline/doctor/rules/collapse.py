@@ -47,7 +47,12 @@ def single_direction(
                 severity="warning",
                 message=f"{layer.name}: samples differ along a single direction behind it (centred participation "
                 f"ratio {figure(ratio)}; {figure(previous)} in front of it, {figure(first)} at the start).",
-                evidence={"centred_participation_ratio": ratio, "in_front": previous, "start": first},
+                evidence={
+                    "centred_participation_ratio": ratio,
+                    "in_front": previous,
+                    "start": first,
+                    "gradual": previous < before,
+                },
             )
             return
         previous = ratio if not math.isnan(ratio) else previous
@@ -100,7 +105,7 @@ def _constant_finding(profile: Profile, layer: LayerProfile, read: LayerProfile 
     zero = layer.rms == 0
     head = zero and layer is profile.layers[-1]
     share = read.distinction if read is not None else math.nan
-    before = "" if math.isnan(share) else f"; a share of {figure(share)} of what it reads does"
+    before = "" if math.isnan(share) or share <= 0 else f"; a share of {figure(share)} of what it reads does"
     what = (
         "nothing in its output, which is 0, tells samples apart"
         if zero
@@ -127,6 +132,7 @@ def _alike(profile: Profile, metric: str, code: str, limit: float, error: float,
     layer = onset(of)
     if not (of.geometric and end < limit and left < limit) or layer is None:
         return
+    left = f"a share of {figure(end)} of the squared length" if end > 0 else "nothing"
     repeats = sum("#" in link.name for link in chain) * 2 > len(chain)
     severity: Severity = "error" if end < error and not repeats else "warning"
     rate = of.rate
@@ -136,7 +142,7 @@ def _alike(profile: Profile, metric: str, code: str, limit: float, error: float,
         severity=severity,
         message=f"{layer.name}: from here on {what} become alike: what tells them apart falls by "
         f"{decades(abs(rate.estimate))} a {profile.unit} ({figure(abs(rate.high))} to "
-        f"{figure(abs(rate.low))}), to a share of {figure(end)} of the squared length after "
+        f"{figure(abs(rate.low))}), to {left} after "
         f"{count(len(of.steps), profile.unit)}.",
         evidence={"metric": metric, "rate": rate.estimate, "low": rate.low, "high": rate.high, "end": end},
     )

@@ -43,7 +43,7 @@ def large_embedding(profile: Profile, *, limit: float = 30.0) -> Iterator[Findin
                 severity="warning",
                 message=f"{layer.name}: the embedding has a root mean square of {figure(layer.rms)}; blocks add "
                 "about 1.",
-                evidence={"rms": layer.rms},
+                evidence={"rms": layer.rms, "embedding": layer.name},
             )
 
 
@@ -124,7 +124,7 @@ def one_signed_weights(profile: Profile, *, limit: float = 3.2, least: int = 8) 
         code="rank-collapse",
         layer=layer,
         severity="warning",
-        message=f"{layer}: here and behind, the weights have nearly one direction in common (participation ratio "
+        message=f"{layer}: from here on the weights have nearly one direction in common (participation ratio "
         f"{figure(ratio)} in the median of {len(names)}), as those have whose entries share one sign.",
         evidence={"module": module_of(names[0]), "weight_rank": ratio, "weights": len(names)},
     )
@@ -144,11 +144,9 @@ def _gain(profile: Profile, name: str) -> float:
 def _large(profile: Profile, group: list[str], name: str, gain: float, usual: float) -> Finding:
     layer, module = layer_of(profile, name), module_of(name)
     factor, share = gain / usual, profile.weights.get(name, math.nan) / _usual_gradient(profile, group)
-    hidden = (
-        f"; a norm behind it hides that, but its gradient is {figure(share)} times theirs"
-        if share < 10 / factor
-        else ""
-    )
+    hidden = ""
+    if share < 10 / factor and any("Norm" in part for each in profile.layers for part in (each.kind, *each.parts)):
+        hidden = f"; a norm behind it hides that, but its gradient is {figure(share)} times theirs"
     return Finding(
         code="activation-growth",
         layer=layer,
