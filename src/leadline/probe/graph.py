@@ -112,7 +112,8 @@ def stream_of(call: Call) -> Stream | None:
     """
     if call.node is None or call.source is None:
         return None
-    path = _path(call.node, call.source, passable=_carries_the_stream)
+    within = _made_within(call)
+    path = _path(call.node, call.source, passable=lambda node: within(node) and _carries_the_stream(node))
     if path is not None:
         sums = [(node, after) for node, after in pairwise(path) if node.name() in _SUMS]
         branches = [

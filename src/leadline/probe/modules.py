@@ -151,6 +151,15 @@ def _is_parametrized(module: nn.Module) -> bool:
     return "parametrizations" in module._modules and parametrize.is_parametrized(module)
 
 
+def prefixes(path: str) -> list[str]:
+    """The dotted names of all modules that hold ``path``, outermost first and the model itself left out, and ``path``.
+
+    >>> prefixes("layer1.0.conv")
+    ['layer1', 'layer1.0', 'layer1.0.conv']
+    """
+    return [*(path[:i] for i, letter in enumerate(path) if letter == "."), path]
+
+
 def kind(module: nn.Module) -> str:
     """Name of the module's class as the user wrote it."""
     name = type(module).__name__

@@ -19,7 +19,7 @@ from torch import nn
 from leadline._core.errors import UsageError
 from leadline._core.names import nearest
 from leadline.probe.capture import Call
-from leadline.probe.modules import Anatomy, inner_modules, is_leaf
+from leadline.probe.modules import Anatomy, inner_modules, is_leaf, prefixes
 
 Layers = str | Sequence[str] | Callable[[str, nn.Module], bool]
 
@@ -40,7 +40,7 @@ class Plan:
     units: Mapping[str, object] = field(default_factory=dict)
     spare: Mapping[str, object] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def kept(self) -> frozenset[str]:
         """Paths of all modules that may become a layer."""
         return self.chosen.union(self.units, self.spare)
@@ -56,17 +56,17 @@ class Plan:
             return False
         return not self.blocks or call.path in self.units or call.carries
 
-    @property
+    @cached_property
     def expected(self) -> int:
         """How many layers there will be, about: calls are not known yet."""
         return sum(not self.blocks or path in self.units or not _is_within(path, self.units) for path in self.early)
 
-    @property
+    @cached_property
     def kept_inside(self) -> frozenset[str]:
         """Paths of those that may be layers though a unit holds them: only other units, where there are any."""
         return frozenset(self.units) if self.units else self.kept
 
-    @property
+    @cached_property
     def composed(self) -> frozenset[str]:
         """Paths of those that have modules inside, and so may be residual units."""
         return frozenset(self.units or self.spare) if self.blocks else self.chosen
@@ -186,7 +186,7 @@ def _repeating(paths: set[str], repeats: Mapping[str, object], calls: Sequence[C
 
 def _parents(paths: Iterable[str]) -> set[str]:
     """Paths of all modules that hold one of ``paths``, the model itself left out."""
-    return {path[:i] for path in paths for i, letter in enumerate(path) if letter == "."}
+    return {outer for path in paths for outer in prefixes(path)[:-1]}
 
 
 def _is_within(path: str, others: Collection[str]) -> bool:

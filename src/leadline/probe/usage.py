@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from leadline.probe.capture import Call
-from leadline.probe.modules import Anatomy
+from leadline.probe.modules import Anatomy, prefixes
 from leadline.probe.rows import feature_axis
 
 FEW_VALUES = 32
@@ -22,7 +22,8 @@ def unused_modules(parts: Anatomy, met: Collection[str], reached: Collection[str
     """
     ids = {id(parts.parameters[name]) for name in reached}
     idle = {path for path in parts.own if path and not _is_used(path, parts, met, ids)}
-    return tuple(dict.fromkeys(_outermost(path, parts.own, idle) for path in parts.own if path in idle))
+    busy = {outer for path in parts.own if path not in idle for outer in prefixes(path)}
+    return tuple(dict.fromkeys(_outermost(path, busy) for path in parts.own if path in idle))
 
 
 def _is_used(path: str, parts: Anatomy, met: Collection[str], reached: Collection[int]) -> bool:
@@ -33,13 +34,9 @@ def _is_used(path: str, parts: Anatomy, met: Collection[str], reached: Collectio
     return path in met or path.rpartition(".")[0] in parts.own
 
 
-def _outermost(path: str, holders: Collection[str], idle: Collection[str]) -> str:
-    parents = path.split(".")
-    for i in range(1, len(parents)):
-        outer = ".".join(parents[:i])
-        if all(holder in idle for holder in holders if holder == outer or holder.startswith(f"{outer}.")):
-            return outer
-    return path
+def _outermost(path: str, busy: Collection[str]) -> str:
+    """The outermost module around ``path`` of which nothing is used."""
+    return next((outer for outer in prefixes(path) if outer not in busy), path)
 
 
 def small_batch_norms(calls: Sequence[Call]) -> dict[str, int]:
