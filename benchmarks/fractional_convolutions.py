@@ -21,7 +21,7 @@ from leadline.init import delta_orthogonal
 from leadline.nn import alpha_for_depth, map_norm, recalibrate, resnet
 
 DEPTH, CHANNELS, RATE = 100, 8, 2e-3
-STEPS = {4: 400, 8: 400, 50: 200}
+STEPS = {4: 300, 8: 300, 50: 100}
 SEEDS, TEST = 3, 360
 
 

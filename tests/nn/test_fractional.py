@@ -8,6 +8,7 @@ from torch import distributed, nn
 
 from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
+from leadline.metrics import participation_ratio
 from leadline.nn import (
     BatchNorm1d,
     FractionalBatchNorm,
@@ -238,11 +239,26 @@ def _haar_chain(n, d, alpha, depth, generator):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "d", "alpha", "decades", "gap"),
-    [(10, 100, 1.0, 23.2, 0.027), (10, 100, 0.1, 0.24, 0.0014), (50, 100, 0.1, -0.01, 0.0066)],
+    [(10, 100, 1.0, 22.7, 0.0235), (10, 100, 0.1, 0.18, 0.0023), (50, 100, 0.1, -0.03, 0.0069)],
 )
 def test_a_thousand_haar_layers(n, d, alpha, decades, gap, generator):
     draws = [_haar_chain(n, d, alpha, 1000, generator) for _ in range(3)]
     mean_decades, mean_gap = (sum(values) / 3 for values in zip(*draws, strict=True))
-    # The mean over 3 draws; 25 % or .1 decade is what is claimed over 8.
+    # The figures are means over 8 other draws; within 25 % or .1 decade is claimed of 8, and these are 3.
     assert mean_decades == pytest.approx(decades, rel=0.25, abs=0.15)
     assert mean_gap == pytest.approx(gap, rel=0.5)
+
+
+@pytest.mark.slow
+def test_gaussian_weights_keep_the_gradient_but_collapse_the_samples(generator):
+    """Of 50 samples about 3 directions are left after a thousand layers, and 9 behind batch normalisation."""
+    ratios = {}
+    for alpha in (1.0, 0.1):
+        x = torch.randn(50, 100, generator=generator)
+        norm = FractionalBatchNorm1d(100, alpha=alpha, centre=False, affine=False, eps=0.0)
+        with torch.no_grad():
+            for _ in range(1000):
+                x = norm(x @ torch.randn(100, 100, generator=generator))
+        ratios[alpha] = participation_ratio(x).item()
+    assert ratios[1.0] > 6
+    assert ratios[0.1] < 5

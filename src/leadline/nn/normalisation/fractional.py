@@ -12,8 +12,9 @@ _AT_DEPTH_1000 = 0.1
 def alpha_for_depth(depth: int) -> float:
     r"""The exponent $\min(1, \sqrt{10/L})$ of fractional batch normalisation for $L$ layers.
 
-    Growth of the log gradient norm over the whole depth goes like $\alpha^2 L$, so that it stays bounded with
-    $\alpha \propto 1/\sqrt L$; the constant is such that $\alpha = .1$ at depth 1000. Up to depth 10 it is batch
+    Growth of the log gradient norm over the whole depth goes like $\alpha^2 L$ (measured with Haar weights from
+    $\alpha = .1$ to .8: $\alpha^{2.1}$), so that it stays bounded with $\alpha \propto 1/\sqrt L$; the constant is such
+    that $\alpha = .1$ at depth 1000. Up to depth 10 it is batch
     normalisation.
 
     Args:
@@ -41,8 +42,9 @@ class FractionalBatchNorm(FeatureNorm):
 
     with $R_j$ the root mean square of feature $j$ over the batch (about $\mu_j$ with ``centre``) and $\bar R$ that of
     the whole tensor; $\epsilon$ is added to both squares. $\alpha = 1$ is batch normalisation, $\alpha \to 0$ one
-    scale for the layer. Representations still become (nearly) orthogonal with depth, and the gradient grows
-    $\alpha^2$ times as fast, for every batch size and for Gaussian weights too. The whole layer's scale is the
+    scale for the layer. The gradient grows about $\alpha^2$ times as fast, at every batch size and for Gaussian weights
+    too. With orthogonal weights representations still become (nearly) orthogonal with depth; with Gaussian ones they
+    collapse further than behind batch normalisation, since the weights' own noise stays. The whole layer's scale is the
     running variance's mean, so that the state dict is ``torch.nn.BatchNorm1d``'s. The running variance is divided by
     n, not n − 1, so that evaluation does not shrink the signal layer by layer.
 
