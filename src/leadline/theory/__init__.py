@@ -34,3 +34,17 @@ from leadline.theory.rates import (
     plain_rates as plain_rates,
     residual_rates as residual_rates,
 )
+from leadline.theory.soft_rank import (
+    delocalisation as delocalisation,
+    soft_rank_bound as soft_rank_bound,
+    squared_norm_drift as squared_norm_drift,
+    stationary_rank_bound as stationary_rank_bound,
+)
+from leadline.theory.stationary_spectrum import (
+    batch_norm_rank as batch_norm_rank,
+    batch_norm_soft_rank as batch_norm_soft_rank,
+    batch_norm_spectrum as batch_norm_spectrum,
+    batch_norm_spectrum_density as batch_norm_spectrum_density,
+    surviving_samples as surviving_samples,
+)
+from leadline.theory.vanilla_collapse import collapse_rate as collapse_rate
