@@ -157,3 +157,25 @@ def test_parts_in_inference_mode_are_measured_forward_only(x: Tensor):
     expected = model.encoder(x).detach().double().square().mean().sqrt()
     assert profile["encoder.2"].rms == pytest.approx(float(expected), rel=1e-6)
     assert math.isnan(profile["encoder.2"].grad_norm) and profile["head"].grad_norm > 0
+
+
+def test_a_model_that_asks_gradients_of_its_inputs_itself_is_given_plain_ones(x: Tensor):
+    class Speech(nn.Module):
+        """As the encoders of speech models do, so that a checkpoint has something to differentiate."""
+
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = x[:, None]
+            h.requires_grad = True
+            return self.layer(h)[:, 0]
+
+    class Plain(Speech):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x[:, None])[:, 0]
+
+    profile, plain = leadline.profile(made(Speech), x), leadline.profile(made(Plain), x)
+    assert profile.layers == plain.layers
+    assert profile.inputs is not None and math.isnan(profile.inputs.grad_norm)

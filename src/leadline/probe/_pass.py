@@ -1,7 +1,7 @@
 """One pass: forward, backward, at most one more forward, and everything that is read off them."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -29,6 +29,7 @@ from leadline.probe.weights import WeightGradients, maps_used_once, weights
 # Rows of a spectrum. Its cost goes with their third power and is paid for every layer, while rates along many layers
 # need less of each: of more layers than so many, half the rows are taken.
 ROWS, MANY_LAYERS = 64, 40
+_ASKS_ITSELF = "you can only change requires_grad flags of leaf variables"  # as autograd says it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +44,21 @@ class Settings:
 
 
 def one_pass(model: nn.Module, batch: Batch, settings: Settings) -> Profile:
-    """The profile of one forward and backward pass of ``batch`` through ``model``."""
+    """The profile of one forward and backward pass of ``batch`` through ``model``.
+
+    A model that asks gradients of its inputs itself, which only works where nobody else does, is given plain ones.
+    """
     parts = anatomy(model)
     _check(parts)
+    try:
+        return _pass(parts, batch, settings)
+    except UsageError as error:
+        if not batch.flows or _ASKS_ITSELF not in str(error):
+            raise
+    return _pass(parts, replace(batch, flows=False), settings)
+
+
+def _pass(parts: Anatomy, batch: Batch, settings: Settings) -> Profile:
     wanted = plan(parts, settings.layers)
     streams = Streams(units=wanted.composed, kept=wanted.kept, kept_inside=wanted.kept_inside)
     changes, contributions = Changes(parts), Contributions()

@@ -22,6 +22,7 @@ class Batch:
         size: Samples in the batch.
         axis: Axis of the first tensor along which they lie: 0, and 1 where time comes first.
         packed: Positions of all samples together, where they are one packed sequence; 0 otherwise.
+        flows: Whether gradients are asked of the float tensors.
     """
 
     args: tuple[Any, ...]
@@ -29,6 +30,7 @@ class Batch:
     size: int
     axis: int = 0
     packed: int = 0
+    flows: bool = True
 
     @property
     def first(self) -> Tensor:
@@ -190,7 +192,7 @@ def differentiable(batch: Batch) -> tuple[Batch, list[Tensor]]:
 
     def feed(name: str, tensor: Tensor) -> Tensor:
         own = tensor.detach().clone()
-        if not own.is_floating_point() or "mask" in name or not own.isfinite().all():
+        if not (batch.flows and own.is_floating_point()) or "mask" in name or not own.isfinite().all():
             return own
         (entry if tensor is first and not entry else leaves).append(own.requires_grad_())
         return own.clone()
