@@ -58,7 +58,8 @@ def profile(
 
     Raises:
         UsageError: If the batch is empty or does not fit the model (with the module that refused it), if the model
-            has no parameters or its output no gradient, or an argument has a wrong value.
+            has no parameters, no layer that could be watched (TorchScript, exported and quantised modules, weights
+            used by functions alone) or an output without gradient, or an argument has a wrong value.
 
     Example:
         >>> import leadline, torch
