@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 from tests.doctor.synthetic import chain, found, geometric
 
-from leadline._core.profile import LayerProfile
+from leadline._core.profile import LayerProfile, Profile
 from leadline.doctor.trends import trend
 
 DEPTH = 21
@@ -78,3 +80,22 @@ def test_branches_that_grow_are_told_by_their_rate():
 def test_a_stream_that_grows_like_the_root_of_the_depth_is_healthy():
     profile = chain({"rms": [(1 + i) ** 0.5 for i in range(48)], "branch_rms": [1.0] * 48})
     assert found(profile, "activation-growth") == []
+
+
+def test_a_norm_between_two_blocks_sets_the_scale_and_no_block_is_blamed_for_it():
+    sizes = [("blocks.0", 1.0), ("blocks.1", 1e-4), ("norm", 1.0), ("blocks.2", 1.2), ("blocks.3", 1.1)]
+    kinds = {"norm": ("LayerNorm", "leaf")}
+    layers = tuple(
+        LayerProfile(
+            name=name,
+            kind=kinds.get(name, ("Block", "block"))[0],
+            role=kinds.get(name, ("Block", "block"))[1],
+            depth=i,
+            metrics={"rms": rms},
+        )
+        for i, (name, rms) in enumerate(sizes)
+    )
+    assert found(Profile(layers=layers), "activation-growth") == []
+    louder = (*layers[:3], replace(layers[3], metrics={"rms": 1000.0}), *layers[4:])
+    (finding,) = found(Profile(layers=louder), "activation-growth")
+    assert finding.layer == "blocks.2" and "1000 times larger" in finding.message

@@ -109,13 +109,14 @@ def test_findings_come_errors_first_and_then_by_depth():
 
 
 def test_many_findings_of_one_kind_are_told_once_and_name_the_others():
-    findings = [made("unused-layer", f"encoder.{i}.query_global", "warning") for i in range(6)]
+    names = [f"encoder.{i}.{name}_global" for i in range(2) for name in ("query", "key", "value")]
+    findings = [made("unused-layer", name, "warning", module=name) for name in names]
     (finding,) = fold(PROFILE, findings)
     assert finding.layer == "encoder.0.query_global"
     assert finding.message.endswith(
-        "Likewise encoder.1.query_global, encoder.2.query_global, encoder.3.query_global and 2 more."
+        "Likewise encoder.0.key_global, encoder.0.value_global, encoder.1.query_global and 2 more."
     )
-    assert len(finding.evidence["layers"]) == 6
+    assert finding.evidence["layers"] == names
 
 
 def test_a_few_of_one_kind_and_those_of_another_stay_apart():

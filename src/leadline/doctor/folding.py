@@ -182,9 +182,11 @@ def _gather(findings: list[Finding], *, most: int = 3) -> Iterator[Finding]:
 
 
 def _kind(finding: Finding) -> tuple[str, ...]:
-    module = str(finding.evidence.get("module", ""))
+    module = pattern(str(finding.evidence.get("module", "")))
     cause = str(finding.evidence.get("follows_from", ""))
-    return finding.code, finding.severity, pattern(finding.layer), pattern(module), cause
+    if finding.code == "unused-layer" and "*" in (around := pattern(finding.layer).rpartition(".")[0]):
+        return finding.code, finding.severity, around
+    return finding.code, finding.severity, pattern(finding.layer), module, cause
 
 
 def _once(group: list[Finding]) -> Finding:

@@ -93,9 +93,18 @@ def _evidence(of: Trend) -> dict:
 
 def _by_one_layer(profile: Profile, of: Trend, code: str, limit: float, error: float) -> Iterator[Finding]:
     grows = code == "activation-growth"
-    for step in (*_around(profile), *of.apart):
+    for step in (*_around(profile), *(_behind_norm(profile, step) for step in of.apart)):
         if limit < abs(step.excess) < math.inf and (step.excess > 0) == grows:
             yield _jump(step, code, error)
+
+
+def _behind_norm(profile: Profile, step: Step) -> Step:
+    """The step, or where a norm outside the chain set the scale anew on the way, the one from that norm."""
+    between = profile.layers[step.before.depth + 1 : step.layer.depth]
+    norm = next((layer for layer in reversed(between) if "Norm" in layer.kind and layer.rms > 0), None)
+    if norm is None or not 0 < step.layer.rms < math.inf:
+        return step
+    return replace(step, before=norm, decades=math.log10(step.layer.rms / norm.rms), usual=0.0)
 
 
 def _around(profile: Profile) -> tuple[Step, ...]:
