@@ -14,8 +14,7 @@ def alpha_for_depth(depth: int) -> float:
 
     Growth of the log gradient norm over the whole depth goes like $\alpha^2 L$ (measured with Haar weights from
     $\alpha = .1$ to .8: $\alpha^{2.1}$), so that it stays bounded with $\alpha \propto 1/\sqrt L$; the constant is such
-    that $\alpha = .1$ at depth 1000. Up to depth 10 it is batch
-    normalisation.
+    that $\alpha = .1$ at depth 1000. Up to depth 10 it is batch normalisation.
 
     Args:
         depth: Normalised layers, at least 1.
