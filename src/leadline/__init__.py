@@ -20,7 +20,8 @@ if TYPE_CHECKING:
         Remedy as Remedy,
     )
     from leadline._core.profile import LayerProfile as LayerProfile, Profile as Profile
-    from leadline.doctor import diagnose as diagnose
+    from leadline._core.repair import Repair as Repair
+    from leadline.doctor import diagnose as diagnose, repair as repair
     from leadline.nn import shape as shape
     from leadline.probe import profile as profile
     from leadline.reporting import report as report
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "profile": "leadline.probe",
     "diagnose": "leadline.doctor",
+    "repair": "leadline.doctor",
     "report": "leadline.reporting",
     "shape": "leadline.nn",
     "LayerProfile": "leadline._core.profile",
@@ -37,6 +39,8 @@ _HOMES = {
     "Diagnosis": "leadline._core.diagnosis",
     "Finding": "leadline._core.diagnosis",
     "Remedy": "leadline._core.diagnosis",
+    # Not its own home: loading the doctor enters the actions that `Repair.apply` does.
+    "Repair": "leadline.doctor",
 }
 
 __all__ = [*_HOMES, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -5,3 +5,4 @@ from leadline.doctor.depth import depth_limit as depth_limit
 from leadline.doctor.design import Design as Design, recognise as recognise
 from leadline.doctor.expectations import predict as predict
 from leadline.doctor.registry import Rule as Rule, known_rules as known_rules
+from leadline.doctor.repairs import Repair as Repair, repair as repair

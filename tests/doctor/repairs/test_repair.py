@@ -1,0 +1,212 @@
+"""The call: what it keeps, what it puts back, and what travels."""
+
+import copy
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tests.doctor.models import plain_mlp, vectors
+from torch import nn
+
+import leadline
+from leadline._core.errors import UsageError
+from leadline._core.randomness import seeded
+from leadline.doctor.repairs import RECIPES
+
+
+def sick(depth: int = 20, activation: str = "sigmoid"):
+    """A stack of sigmoids with torch's weights: its gradient vanishes and its samples become alike."""
+    return plain_mlp(depth, init="default", activation=activation)
+
+
+def state(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def same(model: nn.Module, kept: dict[str, torch.Tensor]) -> bool:
+    now = model.state_dict()
+    return now.keys() == kept.keys() and all(torch.equal(now[name], kept[name]) for name in kept)
+
+
+def test_findings_go_and_the_record_says_how():
+    model, x, y = sick()
+    repair = leadline.repair(model, x, y)
+    assert repair.outcome == "repaired" and repair.recipe in RECIPES and not repair.swaps
+    assert any(reason.startswith("error: gradient-vanishing at ") for reason in repair.reasons)
+    found = leadline.diagnose(leadline.profile(model, x, y))
+    assert [f for f in found.findings if f.severity != "note"] == [] and found.trainable > 0.9
+    assert repair.after == found.profile
+    assert [attempt.kept for attempt in repair.attempts].count(True) == 1
+
+
+def test_the_change_of_the_function_is_that_of_the_outputs():
+    model, x, y = sick()
+    old = model(x).detach().double()
+    repair = leadline.repair(model, x, y)
+    new = model(x).detach().double()
+    assert repair.function_change == pytest.approx(((new - old).norm() / old.norm()).item())
+
+
+def test_undo_puts_everything_back_to_the_bit():
+    model, x, y = sick()
+    kept, modules, parameters = state(model), list(model.modules()), list(model.parameters())
+    repair = leadline.repair(model, x, y)
+    assert not same(model, kept)
+    repair.undo()
+    assert same(model, kept)
+    assert all(a is b for a, b in zip(modules, model.modules(), strict=True))
+    assert all(a is b for a, b in zip(parameters, model.parameters(), strict=True))
+
+
+def test_a_healthy_model_is_left_alone():
+    model, x, y = plain_mlp(4)
+    kept = state(model)
+    repair = leadline.repair(model, x, y)
+    assert (repair.outcome, repair.steps, repair.function_change) == ("healthy", (), 0.0)
+    assert same(model, kept)
+
+
+def test_a_dry_run_says_the_steps_of_the_real_one_and_changes_nothing():
+    model, x, y = sick()
+    kept = state(model)
+    plan = leadline.repair(model, x, y, dry_run=True)
+    assert plan.outcome == "planned" and plan.steps and same(model, kept)
+    assert leadline.repair(model, x, y).steps == plan.steps
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_others():
+    models = [sick()[0] for _ in range(3)]
+    _, x, y = sick()
+    for model, seed in zip(models, (0, 0, 1), strict=True):
+        leadline.repair(model, x, y, seed=seed)
+    assert same(models[1], state(models[0])) and not same(models[2], state(models[0]))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_loaded_record_and_the_weights_give_the_outputs_of_the_repaired_model(recipe, tmp_path):
+    model, x, y = sick(12)
+    x, y = x.repeat(4, 1), y.repeat(4)
+    x = x + torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    repair = leadline.repair(model, x, y, recipe=recipe)
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    repair.save(tmp_path / "repair.json")
+
+    fresh, _, _ = sick(12)
+    leadline.Repair.load(tmp_path / "repair.json").apply(fresh, tmp_path / "model.safetensors")
+    assert torch.equal(fresh(x), model(x))
+
+
+def test_steps_that_need_no_batch_are_done_again_to_the_bit():
+    model, x, y = sick(activation="tanh", depth=40)
+    fresh = copy.deepcopy(model)
+    repair = leadline.repair(model, x, y, recipe="unit-variance")
+    assert repair.recipe == "unit-variance"
+    assert same(repair.apply(fresh), state(model))
+
+
+def test_steps_from_the_batch_ask_for_the_weights():
+    model, x, y = sick()
+    fresh = copy.deepcopy(model)
+    repair = leadline.repair(model, x, y, recipe="straighten")
+    with pytest.raises(UsageError, match="give the repaired model's state dict"):
+        repair.apply(fresh)
+
+
+def test_weights_of_another_model_are_refused():
+    model, x, y = sick()
+    repair = leadline.repair(model, x, y)
+    with pytest.raises(UsageError, match="not those of this repaired MLP"):
+        repair.apply(sick()[0], {"weight": torch.zeros(1)})
+
+
+def test_frozen_parameters_stay():
+    model, x, y = sick()
+    frozen = model.get_parameter("blocks.3.linear.weight").requires_grad_(False)
+    kept = frozen.clone()
+    leadline.repair(model, x, y)
+    assert torch.equal(frozen, kept)
+
+
+@pytest.mark.parametrize("recipe", ["unit-variance", "straighten"])
+def test_only_the_layers_that_are_named_change(recipe):
+    model, x, y = sick()
+    kept = state(model)
+    leadline.repair(model, x, y, recipe=recipe, layers=["blocks.1?"])
+    changed = {name.split(".")[1] for name, value in model.state_dict().items() if not torch.equal(value, kept[name])}
+    assert changed <= {f"1{i}" for i in range(10)}
+
+
+def test_nothing_else_is_left_behind():
+    model, x, y = sick()
+    model.eval()
+    model.blocks[0].train()  # type: ignore[index, operator]
+    modes = [module.training for module in model.modules()]
+    grads = {name: torch.ones_like(p) for name, p in model.named_parameters()}
+    for name, p in model.named_parameters():
+        p.grad = grads[name]
+    leadline.repair(model, x, y)
+    assert modes == [module.training for module in model.modules()]
+    assert all(p.grad is grads[name] and (p.grad == 1).all() for name, p in model.named_parameters())
+    assert not any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in model.modules())
+
+
+class Stubborn(nn.Module):
+    """Interrupts at a given call."""
+
+    def __init__(self, at: int, error: type[BaseException]):
+        super().__init__()
+        self.calls, self.at, self.error = 0, at, error
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        if self.calls == self.at:
+            raise self.error("stop")
+        return x
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("at", [3, 4, 5, 6])
+def test_an_interrupted_repair_leaves_the_model_as_it_was(error, at):
+    with seeded(0):
+        body = [part for _ in range(12) for part in (nn.Linear(64, 64), nn.BatchNorm1d(64), nn.Sigmoid())]
+        model = nn.Sequential(*body, Stubborn(at, error), nn.Linear(64, 10))
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                nn.init.constant_(module.bias, 4.0)
+    x, y = vectors()
+    kept = state(model)
+    with pytest.raises(error):
+        leadline.repair(model, x, y, recipe="straighten", force=True)
+    assert same(model, kept)
+
+
+def test_a_recipe_that_makes_nothing_better_is_taken_back():
+    model, x, y = plain_mlp(4)
+    model.eval()
+    leadline.repair(model, x, y, recipe="unit-variance")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+    model.head.weight.requires_grad_(True)  # type: ignore[union-attr]
+    kept = state(model)
+    repair = leadline.repair(model, x * 1e6, y, recipe="unit-variance")
+    if repair.outcome == "unchanged":
+        assert same(model, kept) and repair.function_change == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"recipe": "orthogonall"}, "did you mean 'orthogonal'"),
+        ({"layers": "block.*"}, "No module of the model is named like 'block.\\*'"),
+    ],
+)
+def test_a_wrong_call_is_one_sentence(options, words):
+    model, x, y = sick(4)
+    with pytest.raises(UsageError, match=words):
+        leadline.repair(model, x, y, **options)
+
+
+def test_a_factory_is_refused():
+    with pytest.raises((UsageError, TypeError), match=r"in place|beartype|Type"):
+        leadline.repair(lambda: sick()[0], *vectors())  # type: ignore[arg-type]
