@@ -109,26 +109,27 @@ class _Course:
 
     def run(self, recipes: Sequence[Recipe], kept: Snapshot) -> None:
         """Try each until one leaves nothing to cure; then leave the model as the best one made it."""
-        state = kept
-        for recipe in recipes:
-            steps = self._mended(recipe)
-            if steps is None:
-                kept.restore()
-                continue
-            found = self._measured()
-            self._tried.append(_attempt(recipe.name, found))
-            if self._is_better(found):
-                self.best, self.recipe, self.steps = found, recipe.name, tuple(steps)
-                if found.clean or recipe is recipes[-1]:
-                    return
-                state = Snapshot(self._patient.model)
+        state, model = kept, self._patient.model
+        ways = [(recipe, way) for recipe in recipes for way in recipe.ways]
+        for recipe, way in ways:
+            if recipe.swaps and self.best.clean:
+                break  # Numbers alone were enough.
+            steps = self._mended(recipe, way)
+            if steps is not None:
+                found = self._measured()
+                self._tried.append(_attempt(recipe.name, found))
+                if self._is_better(found):
+                    self.best, self.recipe, self.steps = found, recipe.name, tuple(steps)
+                    if found.sure or way is ways[-1][1]:
+                        return
+                    state = Snapshot(model)
             kept.restore()
         if state is not kept:
             state.restore()
 
-    def _mended(self, recipe: Recipe) -> list[Step] | None:
+    def _mended(self, recipe: Recipe, way: Callable[[Patient], list[Step]]) -> list[Step] | None:
         try:
-            return recipe.mend(self._patient)
+            return way(self._patient)
         except UsageError as error:
             if self._asked != "auto":
                 raise UsageError(f"The recipe {recipe.name!r} cannot be used here: {error}") from error
@@ -136,9 +137,10 @@ class _Course:
             return None
 
     def _is_better(self, found: Sounding) -> bool:
-        if self._asked != "auto" and self._before.clean:
-            return found.clean  # Asked for by name, on a model without findings: kept unless it makes some.
-        return found.harm < self.best.harm
+        """Less harm; where nothing was found, a good score (asked for by name: nothing found behind it either)."""
+        if not self._before.findings and self._asked != "auto":
+            return not found.findings and not (self._before.clean and not found.clean)
+        return found.harm < self.best.harm and (bool(self._before.findings) or found.clean)
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:

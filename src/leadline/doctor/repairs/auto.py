@@ -4,10 +4,18 @@ from leadline.doctor.repairs.recipe import Patient, Recipe
 from leadline.doctor.repairs.recipes import RECIPES
 from leadline.doctor.repairs.sounding import Sounding
 
+# A stream that grows is cured by its branches alone, without drawing anything anew.
+_OF_BRANCHES = frozenset({"activation-growth", "gradient-explosion", "saturation"})
+
 
 def plan(before: Sounding, patient: Patient) -> list[Recipe]:
     """The recipes to try; none for a model without findings whose score is good."""
     if before.clean:
         return []
-    numbers = ["unit-variance", "straighten"]
-    return [RECIPES[name] for name in numbers]
+    names = ["unit-variance", "straighten"]
+    if before.findings:  # Not for a score alone.
+        names += ["shape", "normalise"]
+    residual = any(layer.residual for layer in patient.profile.layers)
+    if residual and any(finding.code in _OF_BRANCHES for finding in before.findings):
+        names.insert(0, "scale-residual")
+    return [RECIPES[name] for name in names]

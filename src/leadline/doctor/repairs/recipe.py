@@ -62,13 +62,14 @@ class Recipe:
         name: As in ``recipe=``.
         text: What it does, in a phrase.
         swaps: Whether it swaps modules; otherwise it only changes numbers.
-        mend: Does it to the patient in place; the steps that it took. Raises ``UsageError`` where it cannot.
+        ways: Each does it to the patient in place and returns the steps that it took; of several the best is kept.
+            Raises ``UsageError`` where it cannot.
     """
 
     name: str
     text: str
     swaps: bool
-    mend: Callable[[Patient], list[Step]]
+    ways: tuple[Callable[[Patient], list[Step]], ...]
 
 
 def need(found: Iterable[Any], what: str) -> None:

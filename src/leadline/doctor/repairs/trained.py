@@ -1,8 +1,92 @@
-"""Do weights look as an initialiser leaves them?"""
+r"""Do weights look as an initialiser leaves them? What about them only training does.
 
-from torch import nn
+Initialisers draw the entries of a weight independently from one law, or draw an orthogonal matrix, and give all entries
+of a norm the same value. Training adds updates of low rank, $\delta h^\top$ summed over samples. So, of a weight of $m$
+rows and $n$ columns, its mean subtracted and $\sigma^2$ its variance:
+
+* the means of rows (and of columns) vary as independent entries make them vary:
+  $n\sum_i \bar w_i^2/\sigma^2 \sim \chi^2_{m-1}$, and for an orthogonal matrix it is about $m$ too; updates share
+  the mean of the inputs, which behind a ReLU is not 0, and make it larger. Each weight is asked, and all together;
+* the largest eigenvalue of $W W^\top/\sigma^2$ lies at $(\sqrt m + \sqrt n)^2$ or below, with Tracy and Widom's
+  spread, and for an orthogonal matrix far below; updates of low rank put one above;
+* the factors and offsets of a norm are all alike.
+
+For the second kernels are summed over their places: those of ``leadline.init.orthogonal`` are orthogonal so.
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from scipy.special import gammaincc
+from torch import Tensor, nn
+
+from leadline.init._maps import linear_maps
+
+FALSE_ALARM = 1e-7  # for independent entries
+SPIKE = 12.0  # widths of the Tracy-Widom law; it exceeds 6 in one of ten million
+LEAST = 8  # rows and columns of a weight that says something
+_AXES = ("columns", "rows")
+_WEIGHTS, _SIDE = 12, 512  # at most so many weights are looked at, each cut to so many rows and columns
 
 
 def signs_of_training(model: nn.Module) -> list[str]:
-    """What about the weights no initialiser leaves, in sentences."""
-    return []
+    """What about the weights of ``model`` no initialiser leaves, in sentences; empty where there is nothing."""
+    return [*_norms(model), *_weights(model)]
+
+
+def _norms(model: nn.Module) -> Iterator[str]:
+    for name, module in model.named_modules():
+        values = [getattr(module, key, None) for key in ("weight", "bias")]
+        given = [v.detach() for v in values if isinstance(v, nn.Parameter) and v.ndim == 1 and len(v) > 1]
+        if "Norm" in type(module).__name__ and given and all(v.isfinite().all() and v.std() > 0 for v in given):
+            spread = given[0].std().item()
+            yield f"the entries of the norm {name} differ by {spread:.3g}, where they start alike."
+
+
+def _weights(model: nn.Module) -> Iterator[str]:
+    maps = [entry for entry in linear_maps(model) if entry.maps == 1]
+    statistic = freedom = 0.0
+    for entry in maps[:: max(1, len(maps) // _WEIGHTS)]:
+        weight = entry.parameter.detach().double()
+        matrix, summed = _standard(weight.flatten(1)), _standard(weight.flatten(2).sum(2) if entry.kernel else weight)
+        if matrix is not None:
+            for axis in (0, 1):
+                own, count = _of_means(matrix, axis), matrix.shape[1 - axis] - 1
+                statistic, freedom = statistic + own, freedom + count
+                if (p := _chance(own, count)) < FALSE_ALARM:
+                    yield f"means of {_AXES[axis]} of {entry.name} vary more than drawn ones (p = {p:.1g})."
+        if summed is not None and (width := _spike(summed)) > SPIKE:
+            yield f"{entry.name} has a singular value {width:.3g} widths beyond the edge of drawn weights."
+    # What each weight shows alone may be little.
+    if (p := _chance(statistic, freedom)) < FALSE_ALARM:
+        yield f"means of rows and columns of the weights vary more than drawn ones (p = {p:.1g})."
+
+
+def _standard(matrix: Tensor) -> Tensor | None:
+    """The matrix with mean 0 and variance 1, without rows and columns of zeros."""
+    matrix = matrix[matrix.any(1)][:, matrix.any(0)][:_SIDE, :_SIDE]
+    if min(matrix.shape) < LEAST or not matrix.isfinite().all():
+        return None
+    matrix = matrix - matrix.mean()
+    spread = matrix.std(correction=0)
+    return matrix / spread if spread > 0 else None
+
+
+def _of_means(matrix: Tensor, axis: int) -> float:
+    """Squares of the means along ``axis``, in units of their variance for independent entries."""
+    return matrix.shape[axis] * matrix.mean(axis).square().sum().item()
+
+
+def _chance(statistic: float, freedom: float) -> float:
+    """Probability that a chi-squared number of that freedom is larger."""
+    return float(gammaincc(freedom / 2, statistic / 2)) if freedom else 1.0
+
+
+def _spike(matrix: Tensor) -> float:
+    """How far the largest eigenvalue lies beyond the edge, in widths of the Tracy-Widom law."""
+    m, n = matrix.shape
+    gram = matrix @ matrix.T if m <= n else matrix.T @ matrix
+    centre = math.sqrt(n - 1) + math.sqrt(m)
+    width = centre * (1 / math.sqrt(n - 1) + 1 / math.sqrt(m)) ** (1 / 3)
+    return (torch.linalg.eigvalsh(gram)[-1].item() - centre**2) / width
