@@ -49,7 +49,9 @@ def test_the_page_of_a_package_has_every_public_name(page):
 def test_every_public_name_of_leadline_has_a_place():
     import leadline
 
-    everywhere = {name for page in ("profile", "diagnose", "records", "reporting", "nn") for name in described(page)}
+    everywhere = {
+        name for page in ("profile", "diagnose", "repair", "records", "reporting", "nn") for name in described(page)
+    }
     assert set(leadline.__all__) - {"__version__"} - everywhere == set()
 
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.doctor.models import plain_mlp, vectors
+from tests.doctor.models import conv_resnet, plain_mlp, vectors
 from torch import nn
 
 import leadline
@@ -84,14 +84,16 @@ def test_the_same_seed_gives_the_same_weights_and_another_others():
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_loaded_record_and_the_weights_give_the_outputs_of_the_repaired_model(recipe, tmp_path):
-    model, x, y = sick(12)
-    x, y = x.repeat(4, 1), y.repeat(4)
-    x = x + torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    def build():
+        return conv_resnet(norm="none") if recipe == "scale-residual" else sick(6)
+
+    model, x, y = build()
     repair = leadline.repair(model, x, y, recipe=recipe)
+    assert repair.recipe == recipe and repair.swaps == RECIPES[recipe].swaps
     save_file(model.state_dict(), tmp_path / "model.safetensors")
     repair.save(tmp_path / "repair.json")
 
-    fresh, _, _ = sick(12)
+    fresh, _, _ = build()
     leadline.Repair.load(tmp_path / "repair.json").apply(fresh, tmp_path / "model.safetensors")
     assert torch.equal(fresh(x), model(x))
 
@@ -180,18 +182,35 @@ def test_an_interrupted_repair_leaves_the_model_as_it_was(error, at):
     assert same(model, kept)
 
 
-def test_a_recipe_that_makes_nothing_better_is_taken_back():
-    model, x, y = plain_mlp(4)
-    model.eval()
-    leadline.repair(model, x, y, recipe="unit-variance")
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.requires_grad_(False)
-    model.head.weight.requires_grad_(True)  # type: ignore[union-attr]
+def test_a_recipe_that_makes_nothing_better_is_taken_back_to_the_bit():
+    model, x, y = sick()
+    leadline.repair(model, x, y, recipe="straighten")
+    kept, modules = state(model), list(model.modules())
+    # Unit variance alone leaves sigmoids far from straight.
+    repair = leadline.repair(model, x, y, recipe="unit-variance", force=True)
+    assert (repair.outcome, repair.steps, repair.function_change) == ("unchanged", (), 0.0)
+    assert repair.attempts[1].trainable < repair.attempts[0].trainable
+    assert same(model, kept) and all(a is b for a, b in zip(modules, model.modules(), strict=True))
+
+
+def train(model: nn.Module, x: torch.Tensor, y: torch.Tensor, *, steps: int = 100) -> None:
+    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimiser.step()
+
+
+def test_a_trained_model_is_changed_only_by_force():
+    model, x, y = plain_mlp(6)
+    train(model, x, y)
     kept = state(model)
-    repair = leadline.repair(model, x * 1e6, y, recipe="unit-variance")
-    if repair.outcome == "unchanged":
-        assert same(model, kept) and repair.function_change == 0
+    with pytest.raises(UsageError, match="look trained, .* Pass force=True"):
+        leadline.repair(model, x, y, recipe="unit-variance")
+    assert same(model, kept)
+    assert leadline.repair(model, x, y, recipe="unit-variance", dry_run=True).notes[0].startswith("The weights look")
+    assert same(model, kept)
+    assert leadline.repair(model, x, y, recipe="unit-variance", force=True).recipe == "unit-variance"
 
 
 @pytest.mark.parametrize(

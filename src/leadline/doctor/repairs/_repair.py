@@ -49,7 +49,52 @@ def repair(
     force: bool = False,
     seed: int = 0,
 ) -> Repaired:
-    """Repair a model that will not train, in place, and say what was done and what it changed."""
+    """Repair a model that will not train, in place, and say what was done and what it changed.
+
+    It is measured and diagnosed; a recipe is done, and it is measured again. ``"auto"`` tries one recipe after another,
+    each on the model as it was, those that only change numbers before those that swap modules, until no error or warning
+    is left and the score is good. If none gets there the best is kept; if none is better the model is put back, to the
+    bit. A model without findings whose score is good is left alone, and modules are swapped for findings only.
+
+    Modes, running statistics, ``.grad``, hooks and the global generators are left as they are, and so are frozen
+    parameters and read-outs that share an embedding; a tied weight is changed once. When the call is interrupted or
+    fails, the model is put back.
+
+    Args:
+        model: Any module.
+        inputs: The batch: a tensor, a tuple of positional or a mapping of keyword arguments, of the size that will be
+            trained with and some dozen samples at least: recipes take means and variances over it.
+        targets: As in ``leadline.profile``.
+        loss: As in ``leadline.profile``.
+        recipe: ``"auto"``, or one of ``leadline.doctor.repairs.RECIPES``, which is done whatever was found; kept if
+            findings are fewer behind it or, where there were none, are none.
+        layers: Layers that may be changed: one or more fnmatch patterns on dotted names, which stand for what is inside
+            too, or a predicate ``layers(name, module)``; all of them without it.
+        dry_run: Do it, measure, and put everything back: the record says what would be done.
+        force: Change weights that look trained, too. What a recipe set from the batch looks so as well.
+        seed: Where everything random starts from.
+
+    Returns:
+        The record, which can ``undo()`` the repair as long as it lives: it holds a copy of the old weights.
+
+    Raises:
+        UsageError: If the weights look trained and ``force`` is not set, the recipe has nothing to work on, or an
+            argument has a wrong value.
+
+    Example:
+        >>> import leadline, torch
+        >>> from leadline._core.randomness import seeded
+        >>> with seeded(0):
+        ...     layers = [m for _ in range(12) for m in (torch.nn.Linear(32, 32), torch.nn.Sigmoid())]
+        ...     net = torch.nn.Sequential(*layers, torch.nn.Linear(32, 10))
+        ...     x, y = torch.randn(64, 32), torch.arange(64) % 10
+        >>> repair = leadline.repair(net, x, y)
+        >>> repair.reasons[0], repair.outcome, repair.recipe
+        ('error: gradient-vanishing at 24', 'repaired', 'straighten')
+        >>> [round(attempt.trainable, 1) for attempt in repair.attempts if attempt.kept or not attempt.recipe]
+        [0.0, 1.0]
+        >>> repair.undo()
+    """
     if not isinstance(model, nn.Module):
         raise UsageError(f"model must be a torch.nn.Module, which is repaired in place; got {type(model).__name__}.")
     check_choice("recipe", recipe, ["auto", *RECIPES])
@@ -112,7 +157,7 @@ class _Course:
         state, model = kept, self._patient.model
         ways = [(recipe, way) for recipe in recipes for way in recipe.ways]
         for recipe, way in ways:
-            if recipe.swaps and self.best.clean:
+            if self._asked == "auto" and recipe.swaps and self.best.clean:
                 break  # Numbers alone were enough.
             steps = self._mended(recipe, way)
             if steps is not None:

@@ -26,8 +26,8 @@ class Point:
         spread: $s$.
         excess: $\chi - 1$ with $\chi = s^2 \mathrm{E}\,\varphi'^2 / \mathrm{Var}\,\varphi$: growth of the squared
             gradient a layer; 0 on a straight line.
-        runaway: $\kappa - 1$ with
-            $\kappa = s\,\mathrm{E}\,z\varphi'(\varphi - \mathrm{E}\varphi) / \mathrm{Var}\,\varphi$: a sample that is longer than the others by a factor $f$ leaves the layer longer by $f^\kappa$.
+        runaway: $\kappa - 1$: a sample that is longer than the others by a factor $f$ leaves the layer longer by
+            $f^\kappa$, with $\kappa = s\,\mathrm{E}\,z\varphi'(\varphi - \mathrm{E}\varphi) / \mathrm{Var}\,\varphi$.
         mean_share: Squared mean over variance of the output: what all samples have in common.
     """
 

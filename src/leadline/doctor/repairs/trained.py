@@ -9,16 +9,17 @@ rows and $n$ columns, its mean subtracted and $\sigma^2$ its variance:
   the mean of the inputs, which behind a ReLU is not 0, and make it larger. Each weight is asked, and all together;
 * the largest eigenvalue of $W W^\top/\sigma^2$ lies at $(\sqrt m + \sqrt n)^2$ or below, with Tracy and Widom's
   spread, and for an orthogonal matrix far below; updates of low rank put one above;
-* the factors and offsets of a norm are all alike.
+* the factors and offsets of a norm are all alike;
+* biases are all alike, or uniform within $1/\sqrt{\text{fan\_in}}$.
 
-For the second kernels are summed over their places: those of ``leadline.init.orthogonal`` are orthogonal so.
+For the eigenvalue kernels are summed over their places: those of ``leadline.init.orthogonal`` are orthogonal so.
 """
 
 import math
 from collections.abc import Iterator
 
 import torch
-from scipy.special import gammaincc
+from scipy.special import gammaincc, kolmogorov
 from torch import Tensor, nn
 
 from leadline.init._maps import linear_maps
@@ -27,12 +28,13 @@ FALSE_ALARM = 1e-7  # for independent entries
 SPIKE = 12.0  # widths of the Tracy-Widom law; it exceeds 6 in one of ten million
 LEAST = 8  # rows and columns of a weight that says something
 _AXES = ("columns", "rows")
+_NOTHING = 1e-3  # standard deviation of biases, in units of their bound, that counts as none
 _WEIGHTS, _SIDE = 12, 512  # at most so many weights are looked at, each cut to so many rows and columns
 
 
 def signs_of_training(model: nn.Module) -> list[str]:
     """What about the weights of ``model`` no initialiser leaves, in sentences; empty where there is nothing."""
-    return [*_norms(model), *_weights(model)]
+    return [*_norms(model), *_biases(model), *_weights(model)]
 
 
 def _norms(model: nn.Module) -> Iterator[str]:
@@ -42,6 +44,30 @@ def _norms(model: nn.Module) -> Iterator[str]:
         if "Norm" in type(module).__name__ and given and all(v.isfinite().all() and v.std() > 0 for v in given):
             spread = given[0].std().item()
             yield f"the entries of the norm {name} differ by {spread:.3g}, where they start alike."
+
+
+def _biases(model: nn.Module) -> Iterator[str]:
+    """Torch draws biases uniformly within 1/√fan_in; all others give a layer one value, or next to nothing."""
+    drawn: list[Tensor] = []
+    modules = dict(model.named_modules())
+    for entry in linear_maps(model):
+        path, _, key = entry.name.rpartition(".")
+        bias = getattr(modules[path], "bias", None) if key == "weight" and not entry.transposed else None
+        if not isinstance(bias, nn.Parameter) or len(bias) < 2 or not bias.isfinite().all():
+            continue
+        unit = bias.detach().double().cpu() * math.sqrt(entry.fan_in)
+        if unit.std() <= _NOTHING:
+            continue
+        if (most := unit.abs().max().item()) > 1 + 1e-5:
+            yield f"biases of {path} reach {most:.3g} times the bound that they are drawn within."
+            return
+        drawn.append(unit)
+    if drawn:
+        ordered = (1 + torch.cat(drawn).sort().values) / 2
+        steps = torch.arange(len(ordered) + 1) / len(ordered)
+        distance = torch.maximum((ordered - steps[:-1]).abs(), (ordered - steps[1:]).abs()).max().item()
+        if (p := float(kolmogorov(math.sqrt(len(ordered)) * distance))) < FALSE_ALARM:
+            yield f"biases differ, and not as drawn ones do (p = {p:.1g})."
 
 
 def _weights(model: nn.Module) -> Iterator[str]:
