@@ -52,8 +52,8 @@ def repair(
     """Repair a model that will not train, in place, and say what was done and what it changed.
 
     It is measured and diagnosed; a recipe is done, and it is measured again. ``"auto"`` tries one recipe after another,
-    each on the model as it was, those that only change numbers before those that swap modules, until no error or warning
-    is left and the score is good. If none gets there the best is kept; if none is better the model is put back, to the
+    each on the model as it was, those that only change numbers before those that swap modules, until nothing is found
+    and the score is good. If none gets there the best is kept; if none is better the model is put back, to the
     bit. A model without findings whose score is good is left alone, and modules are swapped for findings only.
 
     Modes, running statistics, ``.grad``, hooks and the global generators are left as they are, and so are frozen

@@ -12,7 +12,7 @@ rows and $n$ columns, its mean subtracted and $\sigma^2$ its variance:
 * the factors and offsets of a norm are all alike;
 * biases are all alike, or uniform within $1/\sqrt{\text{fan\_in}}$.
 
-For the eigenvalue kernels are summed over their places: those of ``leadline.init.orthogonal`` are orthogonal so.
+For columns and the eigenvalue kernels are summed over their places: those of ``leadline.init.orthogonal`` are orthogonal so.
 """
 
 import math
@@ -76,12 +76,13 @@ def _weights(model: nn.Module) -> Iterator[str]:
     for entry in maps[:: max(1, len(maps) // _WEIGHTS)]:
         weight = entry.parameter.detach().double()
         matrix, summed = _standard(weight.flatten(1)), _standard(weight.flatten(2).sum(2) if entry.kernel else weight)
-        if matrix is not None:
-            for axis in (0, 1):
-                own, count = _of_means(matrix, axis), matrix.shape[1 - axis] - 1
-                statistic, freedom = statistic + own, freedom + count
-                if (p := _chance(own, count)) < FALSE_ALARM:
-                    yield f"means of {_AXES[axis]} of {entry.name} vary more than drawn ones (p = {p:.1g})."
+        for axis, of in ((1, matrix), (0, summed)):
+            if of is None:
+                continue
+            own, count = _of_means(of, axis), of.shape[1 - axis] - 1
+            statistic, freedom = statistic + own, freedom + count
+            if (p := _chance(own, count)) < FALSE_ALARM:
+                yield f"means of {_AXES[axis]} of {entry.name} vary more than drawn ones (p = {p:.1g})."
         if summed is not None and (width := _spike(summed)) > SPIKE:
             yield f"{entry.name} has a singular value {width:.3g} widths beyond the edge of drawn weights."
     # What each weight shows alone may be little.
