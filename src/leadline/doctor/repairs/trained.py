@@ -12,7 +12,8 @@ rows and $n$ columns, its mean subtracted and $\sigma^2$ its variance:
 * the factors and offsets of a norm are all alike;
 * biases are all alike, or uniform within $1/\sqrt{\text{fan\_in}}$.
 
-For columns and the eigenvalue kernels are summed over their places: those of ``leadline.init.orthogonal`` are orthogonal so.
+For columns and the eigenvalue kernels are summed over their places, as which those of ``leadline.init.orthogonal``
+are orthogonal.
 """
 
 import math
