@@ -13,6 +13,26 @@ from leadline.theory.batch_norm import (
 )
 from leadline.theory.gains import gain as gain, gradient_gain as gradient_gain, weight_variance as weight_variance
 from leadline.theory.gaussian import Moments as Moments, expectation as expectation, moments as moments
+from leadline.theory.isometry import (
+    isometry_applies as isometry_applies,
+    isometry_factor_bound as isometry_factor_bound,
+    isometry_gain as isometry_gain,
+    isometry_gain_bound as isometry_gain_bound,
+    isometry_gap_bound as isometry_gap_bound,
+    isometry_gap_drift as isometry_gap_drift,
+    isometry_gap_drift_bound as isometry_gap_drift_bound,
+    isometry_gap_layers as isometry_gap_layers,
+    isometry_gap_rate as isometry_gap_rate,
+    spectrum_gap as spectrum_gap,
+)
+from leadline.theory.isometry_gradients import (
+    extreme_eigenvalues as extreme_eigenvalues,
+    gradient_at_isometry as gradient_at_isometry,
+    gradient_certificate as gradient_certificate,
+    gradient_floor as gradient_floor,
+    gradient_growth_bound as gradient_growth_bound,
+    preserved_gradient as preserved_gradient,
+)
 from leadline.theory.mean_field import (
     c_map as c_map,
     chi_1 as chi_1,
@@ -20,6 +40,23 @@ from leadline.theory.mean_field import (
     edge_of_chaos as edge_of_chaos,
     fixed_point as fixed_point,
     q_map as q_map,
+)
+from leadline.theory.orthogonality import (
+    deficit_average_bound as deficit_average_bound,
+    deficit_step_bound as deficit_step_bound,
+    expected_deficit_bound as expected_deficit_bound,
+    gaussian_coupling_cost as gaussian_coupling_cost,
+    gaussian_distance_bound as gaussian_distance_bound,
+    orthogonality_gap_bound as orthogonality_gap_bound,
+    orthogonality_gap_from_deficit as orthogonality_gap_from_deficit,
+)
+from leadline.theory.orthogonality_step import (
+    expected_spectrum as expected_spectrum,
+    orthogonality_applies as orthogonality_applies,
+    orthogonality_contraction as orthogonality_contraction,
+    sampling_noise as sampling_noise,
+    smallest_deficit as smallest_deficit,
+    spectrum_orthogonality_gap as spectrum_orthogonality_gap,
 )
 from leadline.theory.products import (
     log_norm_deviation as log_norm_deviation,
