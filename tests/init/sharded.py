@@ -2,7 +2,7 @@
 
 import torch
 from torch import nn
-from torch.distributed import destroy_process_group, init_process_group
+from torch.distributed import barrier, destroy_process_group, init_process_group
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
@@ -24,4 +24,5 @@ if __name__ == "__main__":
         print("alone", torch.equal(orthogonal, alone))
         print("halves", torch.equal(orthogonal[:16], orthogonal[16:]))
         print("rank", torch.linalg.matrix_rank(normal).item())
+    barrier()  # who leaves first must not cut the other off
     destroy_process_group()
