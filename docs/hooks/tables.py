@@ -1,6 +1,7 @@
 """Tables of a page out of the code they speak of, in the place of a comment that names them."""
 
 import re
+from functools import partial
 
 import typer
 
@@ -17,9 +18,9 @@ def on_page_markdown(markdown: str, **kwargs: object) -> str:
     return _PLACE.sub(lambda found: _TABLES[found["name"]](), markdown)
 
 
-def options() -> str:
-    """Every option of ``leadline check``."""
-    command = typer.main.get_command(app).commands["check"]  # pyright: ignore[reportAttributeAccessIssue]
+def options(name: str = "check") -> str:
+    """Every option of a command of ``leadline``."""
+    command = typer.main.get_command(app).commands[name]  # pyright: ignore[reportAttributeAccessIssue]
     rows = []
     for option in command.params:
         if option.param_type_name == "option":
@@ -55,4 +56,10 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
 
 
-_TABLES = {"options": options, "designs": built_in_designs, "metrics": metrics, "activations": activations}
+_TABLES = {
+    "options": options,
+    "options of fix": partial(options, "fix"),
+    "designs": built_in_designs,
+    "metrics": metrics,
+    "activations": activations,
+}

@@ -49,7 +49,7 @@ __all__ = [*_HOMES, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in {"metrics", "theory", "nn", "init", "data", "probe", "targets", "doctor", "reporting"}:
+    if name in {"metrics", "theory", "nn", "init", "data", "probe", "targets", "doctor", "train", "reporting"}:
         return importlib.import_module(f"leadline.{name}")
     raise AttributeError(f"module 'leadline' has no attribute {name!r}; it has {', '.join(sorted(_HOMES))}")
 

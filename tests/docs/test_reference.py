@@ -9,13 +9,21 @@ from types import ModuleType
 
 import pytest
 
-from leadline import data, init, metrics, nn, targets, theory
+from leadline import data, init, metrics, nn, targets, theory, train
 from leadline._core.diagnosis import CODES
 from leadline.doctor.catalogue import catalogue
 from leadline.targets import designs
 
 DOCS = Path(__file__).parents[2] / "docs"
-PACKAGES = {"metrics": metrics, "theory": theory, "targets": targets, "nn": nn, "init": init, "data": data}
+PACKAGES = {
+    "metrics": metrics,
+    "theory": theory,
+    "targets": targets,
+    "nn": nn,
+    "init": init,
+    "data": data,
+    "train": train,
+}
 # Tables of names and types of words, which the pages have as tables.
 TABLES = {"ACTIVATIONS", "TORCH_NAMES", "ActivationName", "InitName"}
 
@@ -71,6 +79,12 @@ def test_every_code_has_a_page_with_its_limits_and_remedies():
 def test_the_table_of_options_has_what_help_shows():
     table = hook("tables").options()
     for option in ("--data", "--batch", "--input-shape", "--seed", "--layers", "--json", "--html", "--device"):
+        assert f"`{option}`" in table
+
+
+def test_the_table_of_options_of_fix_has_its_own():
+    table = hook("tables").options("fix")
+    for option in ("--recipe", "--layers", "--prove", "--dry-run", "--force", "--out", "--overwrite", "--seed"):
         assert f"`{option}`" in table
 
 

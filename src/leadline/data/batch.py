@@ -19,10 +19,12 @@ class Batch:
     Attributes:
         inputs: A tensor, a tuple of positional or a mapping of keyword arguments; samples along the first axis.
         targets: One label, value or sequence a sample, or ``None``.
+        pool: The larger batch that it was taken of, or ``None``.
     """
 
     inputs: Inputs
     targets: Tensor | None = None
+    pool: "Batch | None" = None
 
     @property
     def samples(self) -> Tensor:
@@ -58,4 +60,4 @@ class Batch:
             raise UsageError(f"The batch must have 1 to {available} samples; got {size}.")
         chosen = torch.randperm(available, generator=torch.Generator().manual_seed(seed))[:size]
         targets = None if self.targets is None else self.targets[chosen]
-        return Batch(inputs=self.samples[chosen], targets=targets)
+        return Batch(inputs=self.samples[chosen], targets=targets, pool=self)

@@ -28,6 +28,7 @@ class Target:
         inputs: One batch for it: a tensor, a tuple of positional or a dict of keyword arguments.
         targets: What should come out, or ``None``.
         loss: A loss of the target's own, or ``None`` for the usual one.
+        pool: Inputs and targets of all samples that the batch was taken of, or ``None``.
         build: Draws the model again: ``build(seed)``, or ``build(seed, width=64)`` with options replaced.
         description: Model, batch and seed in a line.
     """
@@ -37,6 +38,7 @@ class Target:
     inputs: Inputs
     targets: Tensor | None = None
     loss: Callable[[Any, Any], Tensor] | None = None
+    pool: tuple[Tensor, Tensor | None] | None = None
     build: Callable[..., nn.Module]
     description: str
 
@@ -104,11 +106,13 @@ def load(
         model = plan.build(_checked_seed(seed), {**wanted.overrides, **options})
         return place(model, device=where, dtype=numbers)
 
+    pool = plan.batch.pool and (plan.batch.pool.samples, plan.batch.pool.targets)
     return Target(
         name=target,
         model=place(plan.model, device=where, dtype=numbers),
         inputs=place(plan.batch.inputs, device=where, dtype=numbers),
         targets=place(plan.batch.targets, device=where, dtype=numbers),
+        pool=place(pool, device=where, dtype=numbers),
         build=build,
         description=f"{target} on {plan.about}, seed {seed}",
     )

@@ -62,10 +62,11 @@ def _digits(model: nn.Module, wanted: Wanted, size: int) -> Batch:
     """Digits as images, or flat where only that runs."""
     if wanted.input_shape not in (None, SHAPE):
         raise UsageError(f"Digits have shape {times(SHAPE)}; leave the input shape out, or take data=gaussian.")
-    images = digits().take(size, seed=wanted.seed)
+    images = digits()
     flat = Batch(inputs=images.samples.flatten(1), targets=images.targets)
     takes_images = _runs(model, _zeros(model, SHAPE))
-    return flat if not takes_images and _runs(model, _zeros(model, (64,))) else images
+    chosen = flat if not takes_images and _runs(model, _zeros(model, (64,))) else images
+    return chosen.take(size, seed=wanted.seed)
 
 
 def _first_layer(model: nn.Module) -> tuple[str, nn.Module | None]:
