@@ -31,7 +31,7 @@ def report(record: object, path: str | Path = "report.html") -> Path:
     how it was measured. The same record gives the same bytes; the file is written whole or not at all.
 
     Args:
-        record: A ``Diagnosis``, or a ``Profile``, which is shown without a verdict.
+        record: A ``Diagnosis``, a ``Repair``, or a ``Profile``, which is shown without a verdict.
         path: The file to write; an older one is replaced.
 
     Returns:
@@ -55,7 +55,7 @@ def report(record: object, path: str | Path = "report.html") -> Path:
 def page(record: object) -> str:
     """The page of a record as text; further kinds of records are registered here."""
     raise UsageError(
-        f"A report shows a Diagnosis or a Profile, got {type(record).__name__}; "
+        f"A report shows a Diagnosis, a Profile or a Repair, got {type(record).__name__}; "
         "a model is measured first: `leadline.report(leadline.diagnose(leadline.profile(model, inputs)))`."
     )
 
@@ -80,21 +80,30 @@ def _render(
     diagnosis: Diagnosis | None = None,
     findings: Sequence[Finding] = (),
 ) -> str:
-    scripts = [get_plotlyjs(), _TEMPLATES.get_template("report.js").render()] if drawn else []
     columns = [m for m in words.MEANINGS if any(not math.isnan(getattr(layer, m)) for layer in profile.layers)]
     panels = [panel for panel in PANELS if panel.key in drawn]
-    return _TEMPLATES.get_template("report.html").render(
+    return rendered(
+        "report.html",
+        figures=drawn,
         profile=profile,
         diagnosis=diagnosis,
         findings=findings,
         panels=panels,
-        figures=drawn,
         drawn={metric for panel in panels for metric in panel.metrics if metric in columns},
         rates=rates,
         columns=columns,
         flags={finding.layer: index for index, finding in reversed(list(enumerate(findings, 1))) if finding.layer},
+    )
+
+
+def rendered(template: str, *, figures: Mapping[str, Any], **given: Any) -> str:
+    """A template of the page with what it is given; where there are figures, with the scripts that draw them."""
+    scripts = [get_plotlyjs(), _TEMPLATES.get_template("report.js").render()] if figures else []
+    return _TEMPLATES.get_template(template).render(
+        figures=figures,
         scripts=[Markup(script) for script in scripts],
         fingerprints=[_fingerprint(script) for script in scripts],
+        **given,
     )
 
 

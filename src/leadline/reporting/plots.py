@@ -131,13 +131,13 @@ def _figure(
     findings: Sequence[Finding],
     predictions: Sequence[Prediction],
 ) -> Figure:
-    low, high = _limits(panel.axis, [v for m in metrics for v in _seen(profile, m)])
+    low, high = limits(panel.axis, [v for m in metrics for v in _seen(profile, m)])
     colours = dict(zip(metrics, COLOURS, strict=False))
     marked = [
         (f, layer) for f in findings for layer in profile.layers if f.code in panel.codes and f.layer == layer.name
     ]
-    edges = (_place(panel.axis, low), _place(panel.axis, high))
-    data = [traces.names(profile.layers, _place(panel.axis, (low + high) / 2))]
+    edges = (place(panel.axis, low), place(panel.axis, high))
+    data = [traces.names(profile.layers, place(panel.axis, (low + high) / 2))]
     data += [traces.theory(p, profile.chain) for p in predictions if p.metric in metrics]
     for symbol, metric in zip(SYMBOLS, metrics, strict=False):
         data.append(traces.line(metric, traces.applicable(profile.layers, metric), colours[metric], symbol, panel.axis))
@@ -147,7 +147,7 @@ def _figure(
     data += [traces.mark(finding, layer, metrics, panel.axis, edges) for finding, layer in marked]
     return {
         "data": [trace for trace in data if trace],
-        "layout": _layout(panel, (low, high), max(layer.depth for layer in profile.layers), marked),
+        "layout": layout(panel, (low, high), max(layer.depth for layer in profile.layers), marked),
     }
 
 
@@ -156,7 +156,7 @@ def _seen(profile: Profile, metric: str) -> Iterator[float]:
         yield from (getattr(layer, metric) for layer in one.layers)
 
 
-def _limits(axis: str, values: Sequence[float]) -> tuple[float, float]:
+def limits(axis: str, values: Sequence[float]) -> tuple[float, float]:
     """Range of the axis, in decades on a logarithmic one, with room for the markers at its edges."""
     if axis == "share":
         return -0.04, 1.04
@@ -168,11 +168,12 @@ def _limits(axis: str, values: Sequence[float]) -> tuple[float, float]:
     return max(low - room, -300.0), min(high + room, 300.0)
 
 
-def _place(axis: str, limit: float) -> float:
+def place(axis: str, limit: float) -> float:
+    """The value at a limit of the axis."""
     return 10**limit if axis == "log" else limit
 
 
-def _layout(
+def layout(
     panel: Panel, limits: tuple[float, float], deepest: int, marked: Sequence[tuple[Finding, LayerProfile]]
 ) -> Figure:
     """Everything but colours of the page, which its style sheet sets for light, dark and print."""

@@ -49,15 +49,16 @@ def names(layers: Sequence[LayerProfile], height: float) -> Trace:
     }
 
 
-def line(metric: str, layers: Sequence[LayerProfile], colour: str, symbol: str, axis: str) -> Trace:
-    """What was measured, with a gap where it has no place on the axis."""
+def line(name: str, layers: Sequence[LayerProfile], colour: str, symbol: str, axis: str, *, of: str = "") -> Trace:
+    """What was measured of the metric ``of``, otherwise ``name``, with a gap where it has no place on the axis."""
+    metric = of or name
     return {
         "type": "scatter",
         "mode": "lines+markers" if len(layers) <= MARKED_DEPTH else "lines",
-        "name": metric,
+        "name": name,
         "x": [layer.depth for layer in layers],
         "y": [shown(getattr(layer, metric), axis) for layer in layers],
-        "hovertemplate": f"{metric} %{{y:.3~g}}<extra></extra>",
+        "hovertemplate": f"{name} %{{y:.3~g}}<extra></extra>",
         "line": {"color": colour, "width": 2},
         "marker": {"symbol": symbol, "size": 5, "color": colour},
     }
@@ -78,8 +79,10 @@ def draw(metric: str, layers: Sequence[LayerProfile], colour: str, axis: str) ->
     }
 
 
-def edge_markers(metric: str, layers: Sequence[LayerProfile], axis: str, edges: tuple[float, float]) -> Iterator[Trace]:
-    """What has no place on the axis: infinities at the top edge and, on a logarithmic axis, zeros at the bottom."""
+def edge_markers(
+    metric: str, layers: Sequence[LayerProfile], axis: str, edges: tuple[float, float], *, name: str = ""
+) -> Iterator[Trace]:
+    """What has no place on the axis, under ``name`` or the metric's: infinities at the top, zeros at the bottom."""
     for word, value, edge, symbol, side in (
         ("∞", math.inf, edges[1], "triangle-up", "bottom"),
         ("0", 0.0, edges[0], "triangle-down", "top"),
@@ -89,13 +92,13 @@ def edge_markers(metric: str, layers: Sequence[LayerProfile], axis: str, edges: 
             yield {
                 "type": "scatter",
                 "mode": "markers+text" if len(there) <= 12 else "markers",
-                "name": f"{metric} is {word}",
+                "name": f"{name or metric} is {word}",
                 "x": there,
                 "y": [edge] * len(there),
                 "text": [word] * len(there),
                 "textposition": f"{side} center",
                 "marker": {"symbol": symbol, "size": 9, "color": SEVERITY_COLOURS["error"]},
-                "hovertemplate": f"{metric} {word}<extra></extra>",
+                "hovertemplate": f"{name or metric} {word}<extra></extra>",
                 "cliponaxis": False,
             }
 
