@@ -102,3 +102,43 @@ class Talking(nn.Linear):
 
 def talks():
     return Talking(8, 3), _samples()
+
+
+def deep(depth: int = 24):
+    net = nn.Sequential(*(m for _ in range(depth) for m in (nn.Linear(16, 16), nn.Sigmoid())), nn.Linear(16, 3))
+    x = _samples(64, 16)
+    return net, x, x[:, :3].argmax(1)
+
+
+def fitted():
+    net, x, y = deep(8)
+    net[0].requires_grad_(True)
+    update = torch.optim.Adam(net.parameters(), 1e-2)
+    for _ in range(60):
+        update.zero_grad()
+        nn.functional.cross_entropy(net(x), y).backward()
+        update.step()
+    return net, x, y
+
+
+def unlabelled():
+    return deep()[:2]
+
+
+def tied():
+    net, x, y = deep()
+    net[4].weight = net[2].weight
+    return net, x, y
+
+
+class Extra(nn.Sequential):
+    def get_extra_state(self):
+        return {"version": 1}
+
+    def set_extra_state(self, state):
+        pass
+
+
+def with_extra_state():
+    net, x, y = deep()
+    return Extra(*net), x, y

@@ -1,3 +1,3 @@
-"""The command line: `leadline check TARGET`."""
+"""The command line: `leadline check TARGET` and `leadline fix TARGET`."""
 
 from leadline.cli.app import main as main

@@ -17,6 +17,7 @@ from leadline._core.errors import AssumptionError, MissingExtraError, UsageError
 from leadline._version import __version__
 from leadline.cli.check import check
 from leadline.cli.console import say
+from leadline.cli.fix import fix
 
 HEALTHY, ERROR_FOUND, WRONG_CALL, BUG, INTERRUPTED = 0, 1, 2, 3, 130
 # Base of what typer raises for an unknown option, a missing argument, a value of the wrong type; it has no public name.
@@ -24,13 +25,15 @@ _WrongArguments: type[Exception] = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="leadline",
-    help="Sounds deep networks: measures signals and gradients through any PyTorch model and explains what it finds.",
-    epilog="Exit status: 0 healthy, 1 an error-level finding, 2 a wrong call, 3 a bug of leadline, 130 interrupted.",
+    help="Sounds deep networks: measures signals and gradients through any PyTorch model, explains, and repairs.",
+    epilog="Exit status: 0 healthy or repaired, 1 an error-level finding, 2 a wrong call, 3 a bug of leadline, "
+    "130 interrupted.",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(check)
+app.command()(fix)
 
 
 def _show_version(asked: bool) -> bool:
@@ -71,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ) as error:  # The last line of defence: whatever happens, the caller gets a sentence and a status.
             status = INTERRUPTED if interrupted() else _told(error, with_traceback="--traceback" in arguments)
     if status == INTERRUPTED:
-        say("Interrupted; no report was left half-written.", kind="leadline")
+        say("Interrupted; nothing was left half-written.", kind="leadline")
     return status if arguments else WRONG_CALL
 
 

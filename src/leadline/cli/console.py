@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 # Signs of the output -> what stands for them where the encoding of the stream has none of them.
-_PLAIN = str.maketrans({"✓": "v", "✗": "x", "·": ".", "…": "...", "−": "-", "–": "-", "×": "x", "∞": "inf", "⋮": ":"})
+_PLAIN = str.maketrans(
+    {"✓": "v", "✗": "x", "·": ".", "…": "...", "−": "-", "–": "-", "×": "x", "∞": "inf", "⋮": ":", "→": ">"}
+)
 
 
 def show(build: "Callable[[int], RenderableType]") -> None:

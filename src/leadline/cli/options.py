@@ -8,6 +8,7 @@ import typer
 from leadline._core.errors import UsageError
 
 _MODEL, _MEASURE, _MORE, _OUTPUT = "Model and data", "Measurement", "Further measurements", "Output"
+_REPAIR = "Repair"
 
 Target = Annotated[
     str,
@@ -55,6 +56,37 @@ Widths = Annotated[
     ),
 ]
 Depths = Annotated[str | None, typer.Option(metavar="N,N,…", help="The same over depths.", rich_help_panel=_MORE)]
+
+Recipe = Annotated[
+    str,
+    typer.Option(metavar="auto|NAME", help="How; auto tries what suits the findings.", rich_help_panel=_REPAIR),
+]
+Changed = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--layers",
+        metavar="PATTERN",
+        help="Change only modules of these names, such as 'blocks.*'; may be given again.",
+        rich_help_panel=_REPAIR,
+    ),
+]
+Prove = Annotated[
+    bool,
+    typer.Option("--prove", help="Train the model as it was and as it is, at three rates.", rich_help_panel=_REPAIR),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.", rich_help_panel=_REPAIR)]
+Force = Annotated[bool, typer.Option("--force", help="Change weights that look trained.", rich_help_panel=_REPAIR)]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Write repair.json, model.safetensors and report.html; an earlier fix is replaced.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Also where DIR holds other files, which stay.", rich_help_panel=_OUTPUT)
+]
 
 Json = Annotated[
     Path | None,
