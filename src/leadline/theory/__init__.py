@@ -13,6 +13,10 @@ from leadline.theory.batch_norm import (
 )
 from leadline.theory.gains import gain as gain, gradient_gain as gradient_gain, weight_variance as weight_variance
 from leadline.theory.gaussian import Moments as Moments, expectation as expectation, moments as moments
+from leadline.theory.gradient_noise import (
+    random_sign_cancellation as random_sign_cancellation,
+    step_noise as step_noise,
+)
 from leadline.theory.isometry import (
     isometry_applies as isometry_applies,
     isometry_factor_bound as isometry_factor_bound,
@@ -70,6 +74,11 @@ from leadline.theory.rates import (
     layer_norm_rates as layer_norm_rates,
     plain_rates as plain_rates,
     residual_rates as residual_rates,
+)
+from leadline.theory.singular_values import (
+    product_distribution as product_distribution,
+    product_log_condition as product_log_condition,
+    product_quantile as product_quantile,
 )
 from leadline.theory.soft_rank import (
     delocalisation as delocalisation,

@@ -155,14 +155,14 @@ def product_density(s: ArrayLike, *, factors: int) -> NDArray[np.float64]:
     _check_factors(factors)
     s = np.asarray(s, np.float64)
     inside = (s > 0) & (s < product_edge(factors))
-    angle = _angle(np.where(inside, s, 1.0), factors)
+    angle = product_angle(np.where(inside, s, 1.0), factors=factors)
     ratio = np.sin((factors + 1) * angle) * np.sin(angle) / np.sin(factors * angle)
     at_zero = 2 / math.pi if factors == 1 else math.inf
     density = np.where(inside, 2 * ratio / (math.pi * np.where(inside, s, 1.0)), np.where(s == 0, at_zero, 0.0))
     return np.asarray(np.where(np.isnan(s), np.nan, density))
 
 
-def _angle(s: NDArray[np.float64], factors: int) -> NDArray[np.float64]:
+def product_angle(s: NDArray[np.float64], *, factors: int) -> NDArray[np.float64]:
     """The angle of each singular value: the squared value falls from the edge to 0 as the angle grows."""
     low, high = np.zeros_like(s), np.full_like(s, math.pi / (factors + 1))
     target = 2 * np.log(s)
