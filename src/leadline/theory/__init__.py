@@ -11,6 +11,8 @@ from leadline.theory.batch_norm import (
     batch_norm_gradient_rate as batch_norm_gradient_rate,
     orthogonal_identity_rate as orthogonal_identity_rate,
 )
+from leadline.theory.correlation import CorrelationMap as CorrelationMap, correlation_map as correlation_map
+from leadline.theory.depth_limit import DepthBound as DepthBound, depth_limit as depth_limit
 from leadline.theory.gains import gain as gain, gradient_gain as gradient_gain, weight_variance as weight_variance
 from leadline.theory.gaussian import Moments as Moments, expectation as expectation, moments as moments
 from leadline.theory.gradient_noise import (
@@ -43,6 +45,7 @@ from leadline.theory.mean_field import (
     depth_scale as depth_scale,
     edge_of_chaos as edge_of_chaos,
     fixed_point as fixed_point,
+    length_depth_scale as length_depth_scale,
     q_map as q_map,
 )
 from leadline.theory.orthogonality import (
@@ -74,6 +77,11 @@ from leadline.theory.rates import (
     layer_norm_rates as layer_norm_rates,
     plain_rates as plain_rates,
     residual_rates as residual_rates,
+)
+from leadline.theory.residual import (
+    pre_norm_growth as pre_norm_growth,
+    pre_norm_rates as pre_norm_rates,
+    residual_growth as residual_growth,
 )
 from leadline.theory.singular_values import (
     product_distribution as product_distribution,

@@ -92,12 +92,12 @@ _CUBIC = 0.044715  # of the tanh form of GELU, hendrycks2016
 
 
 def _gelu_argument(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sqrt(2 / np.pi) * (x + _CUBIC * x**3)
+    return np.sqrt(2 / np.pi) * (x + _CUBIC * x * x * x)
 
 
 def _gelu_tanh_derivative(x: NDArray[np.float64]) -> NDArray[np.float64]:
     inner = _gelu_argument(x)
-    return 0.5 * (1 + np.tanh(inner)) + 0.5 * x * _sech_squared(inner) * np.sqrt(2 / np.pi) * (1 + 3 * _CUBIC * x**2)
+    return 0.5 * (1 + np.tanh(inner)) + 0.5 * x * _sech_squared(inner) * np.sqrt(2 / np.pi) * (1 + 3 * _CUBIC * x * x)
 
 
 _TABLE = (

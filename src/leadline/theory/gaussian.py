@@ -1,5 +1,6 @@
 """Expectations over Gaussian pre-activations, by quadrature that splits at kinks."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,8 @@ from leadline.theory.activations import Activation, ArrayFunction, activation
 
 # Beyond 12 standard deviations the density is below 1e-31.
 _REACH = 12.0
+# Up to this standard deviation panels of one size resolve the argument; beyond, they would be too many.
+_FINE = 3.0
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
@@ -41,12 +44,20 @@ def expectation(
     """
     mu, sigma = np.broadcast_arrays(np.asarray(mean, np.float64), np.asarray(std, np.float64))
     mu, sigma = mu[..., None], sigma[..., None]
-    marks = np.union1d(np.arange(-40.0, 41.0), np.asarray(breakpoints, np.float64))
+    marks, outer = np.asarray(breakpoints, np.float64), grid(float(sigma.max(initial=0.0)))
+    if sigma.max(initial=0.0) > _FINE:
+        marks = np.union1d(np.arange(-40.0, 41.0), marks)
     with np.errstate(divide="ignore", invalid="ignore"):
         inner = np.nan_to_num(np.clip((marks - mu) / sigma, -_REACH, _REACH))
-    outer = np.broadcast_to(np.arange(-_REACH, _REACH + 1), (*inner.shape[:-1], int(2 * _REACH) + 1))
+    outer = np.broadcast_to(outer, (*inner.shape[:-1], len(outer)))
     edges = np.sort(np.concatenate([inner, outer], axis=-1), axis=-1)
     return integrate(lambda z: function(mu[..., None] + sigma[..., None] * z) * _density(z), edges)
+
+
+def grid(std: float) -> NDArray[np.float64]:
+    """Edges of panels of z, one wide in z, and in std · z too unless ``std`` is large."""
+    panels = 2 * int(_REACH) * max(1, math.ceil(std) if std <= _FINE else 1)
+    return np.linspace(-_REACH, _REACH, panels + 1)
 
 
 def integrate(function: ArrayFunction, edges: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from scipy.optimize import root_scalar
 
 from leadline._core.errors import AssumptionError
 from leadline.theory.activations import Activation, ArrayFunction, activation
-from leadline.theory.gaussian import expectation, integrate, moments
+from leadline.theory.gaussian import expectation, grid, integrate, moments
 
 _REACH = 12.0
 # Edges around a kink in units of the width over which the inner expectation smooths it.
@@ -149,7 +149,7 @@ def c_map(phi: str | Activation, c: float, *, q: float, weight_std: float, bias_
     length = q_map(phi, q, weight_std=weight_std, bias_std=bias_std)
     if length == 0:
         return math.nan
-    return (weight_std**2 * _product_expectation(phi.function, c, math.sqrt(q), phi.breakpoints) + bias_std**2) / length
+    return (weight_std**2 * product_expectation(phi.function, c, math.sqrt(q), phi.breakpoints) + bias_std**2) / length
 
 
 def depth_scale(phi: str | Activation, *, weight_std: float, bias_std: float = 0.0) -> float:
@@ -186,6 +186,44 @@ def depth_scale(phi: str | Activation, *, weight_std: float, bias_std: float = 0
     slope = chi_1(phi, q, weight_std=weight_std)
     if slope > 1 + 1e-9:
         slope = _chaotic_slope(phi, q, weight_std, bias_std)
+    return math.inf if abs(slope - 1) <= 1e-9 else -1 / math.log(slope)
+
+
+def length_depth_scale(phi: str | Activation, *, weight_std: float, bias_std: float = 0.0) -> float:
+    r"""Layers over which the length approaches its fixed point e-fold, $\xi_q = -1/\log\chi_q$.
+
+    $$\chi_q = \frac{dq'}{dq}\Big|_{q^*} =
+    \frac{\sigma_w^2}{\sqrt{q^*}}\,\mathrm{E}\,z\,\varphi(\sqrt{q^*}z)\,\varphi'(\sqrt{q^*}z)$$
+
+    Args:
+        phi: The activation or its name.
+        weight_std: $\sigma_w$.
+        bias_std: $\sigma_b$.
+
+    Returns:
+        Layers; ``inf`` where the slope is 1 (positively homogeneous activations with their gain keep any length).
+
+    Raises:
+        UsageError: If no activation has that name.
+        AssumptionError: If lengths have no fixed point in (0, ∞).
+
+    Source:
+        schoenholz2017, eq. 8, where the slope is written with a second derivative,
+        $\chi_1 + \sigma_w^2\,\mathrm{E}\,\varphi''\varphi$; by Stein's identity it is the same, and here holds for
+        activations with kinks too.
+
+    Example:
+        >>> round(length_depth_scale("tanh", weight_std=1.5, bias_std=0.3), 2)
+        1.17
+    """
+    phi = activation(phi)
+    q = fixed_point(phi, weight_std=weight_std, bias_std=bias_std)
+    if q == 0 or not math.isfinite(q):
+        raise AssumptionError(
+            f"The depth scale is defined at a fixed point of the lengths in (0, inf), here it is {q}."
+        )
+    mean = expectation(lambda x: x * phi.function(x) * phi.derivative(x), std=math.sqrt(q), breakpoints=phi.breakpoints)
+    slope = abs(weight_std**2 * float(mean) / q)
     return math.inf if abs(slope - 1) <= 1e-9 else -1 / math.log(slope)
 
 
@@ -241,10 +279,10 @@ def _chaotic_slope(phi: Activation, q: float, weight_std: float, bias_std: float
     if below is None:
         return 1.0
     c = 0.0 if abs(excess(0.0)) < 1e-13 else root_scalar(excess, bracket=(0.0, below), xtol=1e-13).root
-    return weight_std**2 * _product_expectation(phi.derivative, c, math.sqrt(q), phi.breakpoints)
+    return weight_std**2 * product_expectation(phi.derivative, c, math.sqrt(q), phi.breakpoints)
 
 
-def _product_expectation(function: ArrayFunction, c: float, std: float, breakpoints: tuple[float, ...]) -> float:
+def product_expectation(function: ArrayFunction, c: float, std: float, breakpoints: tuple[float, ...]) -> float:
     """E f(u) f(v) for centred Gaussians of standard deviation ``std`` and correlation ``c``, to about 1e-12."""
     if c == 1:
         return float(expectation(lambda x: np.square(function(x)), std=std, breakpoints=breakpoints))
@@ -257,10 +295,8 @@ def _product_expectation(function: ArrayFunction, c: float, std: float, breakpoi
     kinks = np.asarray(breakpoints) / std
     # The inner expectation smooths a kink of f at b over a width rest/|c| around b/c.
     smoothed = (kinks[:, None] + _GRADED * rest).ravel() / c if c else np.empty(0)
-    steps = np.arange(-40.0, 41.0) / std
-    edges = np.clip(
-        np.unique(np.concatenate([np.arange(-_REACH, _REACH + 1), steps, kinks, smoothed])), -_REACH, _REACH
-    )
+    steps = np.arange(-40.0, 41.0) / std if std > 3 else np.empty(0)
+    edges = np.unique(np.clip(np.concatenate([grid(std), steps, kinks, smoothed]), -_REACH, _REACH))
 
     def outer(z: np.ndarray) -> np.ndarray:
         inner = expectation(function, mean=c * std * z, std=rest * std, breakpoints=breakpoints)
