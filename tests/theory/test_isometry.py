@@ -104,10 +104,10 @@ def test_the_sharp_constant_of_depth_bounds_the_drift_of_every_spectrum_and_some
     assert 1 <= min(ratios) < 1.1
 
 
-def test_the_form_of_the_source_holds_with_nine_halves():
+def test_the_form_of_the_source_holds_with_the_constant_2():
     for d in (2, 10, 100):
         for size in (0.0, 0.1, 20.0):
-            assert isometry_gap_layers(size, d=d, form="loose") <= 4.5 * d**2 * (1 + d * size)
+            assert isometry_gap_layers(size, d=d, form="loose") <= 2 * d**2 * (1 + d * size)
 
 
 @pytest.mark.parametrize("d", [50, 100])

@@ -13,11 +13,23 @@ from leadline.theory.batch_norm import (
 )
 from leadline.theory.correlation import CorrelationMap as CorrelationMap, correlation_map as correlation_map
 from leadline.theory.depth_limit import DepthBound as DepthBound, depth_limit as depth_limit
+from leadline.theory.fractional import (
+    FractionalLaw as FractionalLaw,
+    fractional_gradient_applies as fractional_gradient_applies,
+    fractional_gradient_rate as fractional_gradient_rate,
+    fractional_law as fractional_law,
+)
 from leadline.theory.gains import gain as gain, gradient_gain as gradient_gain, weight_variance as weight_variance
 from leadline.theory.gaussian import Moments as Moments, expectation as expectation, moments as moments
 from leadline.theory.gradient_noise import (
     random_sign_cancellation as random_sign_cancellation,
     step_noise as step_noise,
+)
+from leadline.theory.gram_law import (
+    gram_degrees_of_freedom as gram_degrees_of_freedom,
+    isometry_gap_plateau as isometry_gap_plateau,
+    orthogonality_plateau as orthogonality_plateau,
+    samples_kept_apart as samples_kept_apart,
 )
 from leadline.theory.isometry import (
     isometry_applies as isometry_applies,

@@ -216,8 +216,8 @@ def isometry_gap_layers(gap: float, *, d: int, form: str = "sharp") -> float:
     r"""The constant $k$ of depth in $\mathrm{E}\,\phi_l \le \phi_0\,(1 - 1/k)^l$.
 
     ``"sharp"``: $k = (d+2)\bigl(\tfrac12 + x + \sqrt{x^2 + 2x}\bigr)$ with $x = d\phi_0$; near isometry the true
-    $(d+2)/2$. ``"loose"``: $k = d(d+2)\bigl(\tfrac32 + x\bigr)$, which gives the form
-    $k = C d^2 (1 + d\phi_0)$ with $C = \tfrac92$.
+    $(d+2)/2$. ``"loose"``: $k = d(d+2)(1 + x)$, which gives the form
+    $k = C d^2 (1 + d\phi_0)$ with $C = 2$.
 
     Args:
         gap: $\phi_0$, the isometry gap of the input, at least 0; ``inf`` for a degenerate batch.
@@ -236,7 +236,7 @@ def isometry_gap_layers(gap: float, *, d: int, form: str = "sharp") -> float:
 
     Example:
         >>> isometry_gap_layers(0.0, d=50), isometry_gap_layers(0.0, d=50, form="loose")
-        (26.0, 3900.0)
+        (26.0, 2600.0)
     """
     check_choice("form", form, _FORMS)
     if not gap >= 0 or d < 2:
@@ -244,7 +244,7 @@ def isometry_gap_layers(gap: float, *, d: int, form: str = "sharp") -> float:
     x = d * gap
     if math.isinf(x):
         return math.inf
-    return d * (d + 2) * (1.5 + x) if form == "loose" else (d + 2) * (0.5 + x + math.sqrt(x * x + 2 * x))
+    return d * (d + 2) * (1 + x) if form == "loose" else (d + 2) * (0.5 + x + math.sqrt(x * x + 2 * x))
 
 
 def isometry_gap_bound(gap: float, *, d: int, layers: int, alpha: float = 1.0, form: str = "sharp") -> float:
