@@ -161,7 +161,7 @@ def _resnet18() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
         net = nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000))
         with torch.no_grad():
             for parameter in net.parameters():
-                parameter.mul_(4)
+                parameter.mul_(4 if parameter.ndim > 1 else 1)
         return net, torch.randn(32, 3, 32, 32), torch.randint(1000, (32,))
 
 

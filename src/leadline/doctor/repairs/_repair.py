@@ -15,7 +15,7 @@ from leadline.doctor.repairs.auto import plan
 from leadline.doctor.repairs.recipe import Patient, Recipe
 from leadline.doctor.repairs.recipes import RECIPES
 from leadline.doctor.repairs.snapshot import Snapshot
-from leadline.doctor.repairs.sounding import Sounding
+from leadline.doctor.repairs.sounding import GAIN, Sounding
 from leadline.doctor.repairs.trained import signs_of_training
 from leadline.probe import profile
 from leadline.probe.guard import undisturbed
@@ -182,10 +182,13 @@ class _Course:
             return None
 
     def _is_better(self, found: Sounding) -> bool:
-        """Less harm; where nothing was found, a good score (asked for by name: nothing found behind it either)."""
-        if not self._before.findings and self._asked != "auto":
+        """Less harm; where nothing was found a gain that counts or, asked for by name, nothing found behind it."""
+        if self._before.findings:
+            return found.harm < self.best.harm
+        if self._asked != "auto":
             return not found.findings and not (self._before.clean and not found.clean)
-        return found.harm < self.best.harm and (bool(self._before.findings) or found.clean)
+        gained = found.clean or found.trainable > self._before.trainable + GAIN
+        return found.harm < self.best.harm and gained
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
