@@ -45,6 +45,29 @@ def test_as_many_samples_as_features_do_not_grow_with_haar_weights(alpha):
     assert fractional_gradient_rate(n=20, d=20, alpha=alpha) == 0.0
 
 
+@pytest.mark.parametrize(("alpha", "depth"), [(1.0, 250), (0.5, 350)])
+def test_a_repeated_batch_has_the_weight_gradients_of_its_different_samples_and_larger_ones_of_samples(alpha, depth):
+    """Five samples four times each at d = 20: the rank is 5, though n = d. What tells copies apart cancels in weights,
+
+    up to rounding: in deeper networks it would drown them.
+    """
+    r, d, of_weights, of_samples = 5, 20, [], []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        layers = forward(np.repeat(rng.standard_normal((r, d)), 4, axis=0), depth, rng, alpha=alpha)
+        delta, at_weights, at_samples = rng.standard_normal((4 * r, d)), [], []
+        for x, w, y in reversed(layers[:-1]):
+            inner = backward(delta, y, alpha)
+            delta = inner @ w
+            at_weights.append(math.log(np.linalg.norm(inner.T @ x)))
+            at_samples.append(math.log(np.linalg.norm(delta)))
+        of_weights.append(np.diff(at_weights[50:-30]).mean())
+        of_samples.append(np.diff(at_samples[50:-30]).mean())
+    rate = fractional_gradient_rate(n=r, d=d, alpha=alpha)
+    assert np.mean(of_weights) == pytest.approx(rate, rel=0.15)
+    assert np.mean(of_samples) == pytest.approx(alpha / r, rel=0.1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("n", "alpha", "d"), [(4, 1.0, 256), (4, 0.5, 512), (8, 1.0, 512)])
 def test_dense_wide_gaussian_networks_grow_by_the_law(n, alpha, d):

@@ -47,6 +47,9 @@ def fractional_gradient_rate(*, n: int, d: int, alpha: float = 1.0, weights: str
     nearer for more samples and smaller $\alpha$. Below, gradients lose in the product of random matrices what
     normalisation adds, and only the part that no layer changes (``preserved_gradient``) stays, at rate 0.
 
+    In a batch with repeated samples n is the number of different ones, for the gradients of weights. What tells copies
+    apart in the gradients of representations is not projected away and grows at about $\alpha/n$.
+
     Args:
         n: Samples, at least 3; of a repeated batch the different ones only.
         d: Width, at least 3.
