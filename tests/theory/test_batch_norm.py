@@ -80,6 +80,20 @@ def test_a_wide_dense_network_grows_at_the_finite_batch_rate(name, n):
 
 
 @pytest.mark.slow
+def test_the_relu_s_limit_is_what_dense_networks_extrapolate_to():
+    """rate = r + a/n + b·n/d over eight sizes with n ≤ d/4, Gaussian weights: r = ½ log(π/(π−1)) within 2 %."""
+    sizes = [(32, 256), (64, 256), (32, 512), (64, 512), (128, 512), (64, 1024), (128, 1024), (256, 1024)]
+    rates = [
+        np.mean([_measured("relu", n, d, 40, "gaussian", seed=s) for s in range(4 if d < 1024 else 2)])
+        for n, d in sizes
+    ]
+    n, d = np.array(sizes).T
+    (limit, by_batch, _), *_ = np.linalg.lstsq(np.stack([np.ones(len(n)), 1 / n, n / d], axis=1), np.array(rates))
+    assert limit == pytest.approx(batch_norm_gradient_rate("relu"), rel=0.02)
+    assert rates[0] > 1.06 * limit and 0.4 < by_batch < 0.8  # what the extrapolation takes away
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "d"), [(32, 256), (100, 100), (256, 128)])
 def test_dense_relu_networks_of_usual_size_lie_within_ten_per_cent(n, d):
     got = np.mean([_measured("relu", n, d, 40, "haar", seed=s) for s in range(2)])

@@ -114,3 +114,4 @@ from leadline.theory.stationary_spectrum import (
     surviving_samples as surviving_samples,
 )
 from leadline.theory.vanilla_collapse import collapse_rate as collapse_rate
+from leadline.theory.weingarten import haar_moment as haar_moment
