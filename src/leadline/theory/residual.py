@@ -76,7 +76,7 @@ def pre_norm_growth(
         centred: As in ``pre_norm_rates``.
 
     Returns:
-        Nats over all L blocks: of the stream towards the output, of the gradient towards the input.
+        Nats over all L blocks, of the stream towards the output, of the gradient towards the input.
 
     Raises:
         UsageError: If no activation has that name.

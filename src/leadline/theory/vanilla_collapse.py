@@ -30,7 +30,7 @@ def collapse_rate(d: int, *, gamma: float = math.inf) -> float:
         gamma: $\gamma > 0$. With weights of variance $\sigma^2/d$ it is $\sigma/\sqrt d$.
 
     Returns:
-        The rate: the exact expectation for Gaussian weights, to about 1e-9 relative; for $\gamma < .003$ the closed
+        The rate, the exact expectation for Gaussian weights, to about 1e-9 relative; for $\gamma < .003$ the closed
         form, which is low by $5\gamma^2$ relative.
 
     Raises:

@@ -27,7 +27,7 @@ def haar_moment(entries: Iterable[tuple[int, int]], *, d: "int | Symbol") -> "Fr
         d: The dimension, or a sympy symbol for it.
 
     Returns:
-        A ``Fraction`` for a number, a sympy expression for a symbol: valid for dimensions of at least half the number
+        A ``Fraction`` for a number, a sympy expression for a symbol; valid for dimensions of at least half the number
         of factors, as rational functions of d have poles below.
 
     Raises:
