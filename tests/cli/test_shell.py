@@ -51,8 +51,9 @@ def test_the_status_reaches_the_shell(name: str, status: int):
 
 
 @pytest.mark.slow
-def test_interrupting_gives_130_and_leaves_no_file(tmp_path: Path):
-    call = [*SCRIPT, "check", f"{MODELS}:slow", "--html", "report.html", "--json", "data.json"]
+@pytest.mark.parametrize("command", [["check"], ["fix", "--out", "fixed"]], ids=["check", "fix"])
+def test_interrupting_gives_130_and_leaves_no_file(command: list[str], tmp_path: Path):
+    call = [*SCRIPT, *command, f"{MODELS}:slow", "--html", "report.html", "--json", "data.json"]
     process = subprocess.Popen(call, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not (tmp_path / "begun").exists() and process.poll() is None and time.monotonic() < deadline:

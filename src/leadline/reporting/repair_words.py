@@ -12,6 +12,8 @@ from leadline.reporting.comparison import Comparison
 def verdict(found: Comparison) -> str:
     """How it ended, in one sentence: repaired or not, by which recipe, and what remains."""
     repair, remain = found.repair, remains(found)
+    if repair.outcome == "repaired" and repair.asked != "auto" and not found.gone and not found.remaining:
+        return f"Changed by {repair.recipe}, as asked; no error or warning was there before, and none is now."
     if repair.outcome == "repaired":
         return f"Repaired by {repair.recipe}: {remain}."
     if repair.outcome == "improved":

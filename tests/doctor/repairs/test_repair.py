@@ -12,6 +12,7 @@ import leadline
 from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
 from leadline.doctor.repairs import RECIPES
+from leadline.targets import load
 
 
 def sick(depth: int = 20, activation: str = "sigmoid"):
@@ -37,6 +38,12 @@ def test_findings_go_and_the_record_says_how():
     assert [f for f in found.findings if f.severity != "note"] == [] and found.trainable > 0.9
     assert repair.after == found.profile
     assert [attempt.kept for attempt in repair.attempts].count(True) == 1
+
+
+def test_of_a_recipe_with_two_ways_the_one_that_was_kept_is_marked():
+    target = load("mlp:depth=40,width=16,activation=tanh", batch=32)
+    first, second = leadline.repair(target.model, target.inputs, target.targets, recipe="straighten").attempts[1:]
+    assert (first.kept, second.kept) == (first.trainable > second.trainable, second.trainable > first.trainable)
 
 
 def test_the_change_of_the_function_is_that_of_the_outputs():

@@ -2,7 +2,7 @@
 
 import fnmatch
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -151,6 +151,7 @@ class _Course:
         self.steps: tuple[Step, ...] = ()
         self.notes: tuple[str, ...] = ()
         self._tried = [_attempt("", before)]
+        self._kept = 0
 
     def run(self, recipes: Sequence[Recipe], kept: Snapshot) -> None:
         """Try each until one leaves nothing to cure; then leave the model as the best one made it."""
@@ -165,6 +166,7 @@ class _Course:
                 self._tried.append(_attempt(recipe.name, found))
                 if self._is_better(found):
                     self.best, self.recipe, self.steps = found, recipe.name, tuple(steps)
+                    self._kept = len(self._tried) - 1
                     if found.sure or way is ways[-1][1]:
                         return
                     state = Snapshot(model)
@@ -193,7 +195,7 @@ class _Course:
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """What was tried, with the one that was kept marked."""
-        return tuple(_kept(attempt, attempt.recipe == self.recipe) for attempt in self._tried)
+        return tuple(replace(attempt, kept=i == self._kept) for i, attempt in enumerate(self._tried))
 
     @property
     def outcome(self) -> Outcome:
@@ -205,12 +207,6 @@ class _Course:
 
 def _attempt(recipe: str, found: Sounding) -> Attempt:
     return Attempt(recipe=recipe, findings=found.words, trainable=found.trainable)
-
-
-def _kept(attempt: Attempt, kept: bool) -> Attempt:
-    return Attempt(
-        recipe=attempt.recipe, findings=attempt.findings, trainable=attempt.trainable, kept=kept, note=attempt.note
-    )
 
 
 def _outputs(model: nn.Module, inputs: Any) -> Tensor | None:

@@ -4,7 +4,7 @@ const plots = Object.entries(figures).map(([key, figure]) => {
   const plot = document.getElementById(`plot-${key}`);
   const dragmode = matchMedia("(pointer: coarse)").matches ? false : "zoom"; // a finger scrolls the page
   Plotly.newPlot(plot, figure.data, { ...figure.layout, dragmode }, { responsive: true, displayModeBar: false });
-  plot.on("plotly_click", ({ points }) => { location.hash = `layer-${points[0].x}`; });
+  if (key !== "training") plot.on("plotly_click", ({ points }) => { location.hash = `layer-${points[0].x}`; });
   return plot;
 });
 addEventListener("beforeprint", () => plots.forEach((plot) => Plotly.relayout(plot, { width: 640 })));
