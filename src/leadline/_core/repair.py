@@ -107,7 +107,7 @@ class Repair:
         recipe: The recipe that was kept; empty where the model is as it was.
         outcome: One of ``OUTCOMES``.
         before: The profile of the model as it was.
-        after: That of the model as it was left; of a plan the one before.
+        after: That of the model as it was left; of a plan as it would be.
         steps: What was changed, in the order in which it was; of a plan what would be.
         attempts: The recipes that were tried, the model as it was first.
         reasons: The findings that it was repaired for, ``"severity: code at layer"``.
