@@ -11,7 +11,6 @@ appended to: what is in it is not trained again. Learning rates are tried until 
 """
 
 import argparse
-import importlib.util
 import json
 import math
 import random
@@ -23,6 +22,7 @@ from typing import Any
 
 import timing  # first: it sets the number of threads
 import torch
+import zoo_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -71,7 +71,7 @@ def _words(made: leadline.Repair) -> dict[str, Any]:
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    zoo = _load(args.zoo)
+    zoo = zoo_file.loaded(args.zoo)
     records = [json.loads(line) for line in args.records.read_text().splitlines()]
     chosen = [r for r in records if r["outcome"]["trains"] == (args.command == "trainers")]
     if args.command == "trainers":
@@ -163,15 +163,6 @@ def _resnet18() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
             for parameter in net.parameters():
                 parameter.mul_(4 if parameter.ndim > 1 else 1)
         return net, torch.randn(32, 3, 32, 32), torch.randint(1000, (32,))
-
-
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("zoo", path)
-    if spec is None or spec.loader is None:
-        raise SystemExit(f"{path} is no Python file; give the one with build(config) and batch(config).")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ and its batch. A fold holds all networks of one activation, norm and initialisat
 """
 
 import argparse
-import importlib.util
 import json
 import math
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from types import ModuleType
 
 import numpy as np
 import torch
+import zoo_file
 from scipy.optimize import minimize
 from scipy.stats import rankdata
 
@@ -146,15 +146,6 @@ def _baselines(profiles: list[Profile], trains: np.ndarray) -> None:
         print(f"{name:42s} {area(np.array([baseline(p) for p in profiles]), trains):7.4f}")
 
 
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("zoo", path)
-    if spec is None or spec.loader is None:
-        raise SystemExit(f"{path} is no Python file; give the one with build(config) and batch(config).")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["fit", "validate", "score"])
@@ -162,7 +153,7 @@ def main() -> None:
     parser.add_argument("zoo", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    zoo = _load(args.zoo)
+    zoo = zoo_file.loaded(args.zoo)
     records = [json.loads(line) for path in args.records for line in path.read_text().splitlines()]
     profiles = [profile(zoo.build(r["config"]), *zoo.batch(r["config"])) for r in records]
     trains = np.array([r["outcome"]["trains"] for r in records])

@@ -2,18 +2,15 @@
 
 import sys
 from contextlib import redirect_stdout
-from pathlib import Path
 
 import typer
 
 from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
-from leadline._core.records import check_destination, to_json, write_json
+from leadline._core.records import to_json, write_json
 from leadline.cli import options
 from leadline.cli.console import show, write
 from leadline.cli.progress import progress
-
-_STDOUT = Path("-")
 
 
 def check(
@@ -46,11 +43,7 @@ def check(
         "widths": options.numbers(widths, option="--widths", example="64,128,256"),
         "depths": options.numbers(depths, option="--depths", example="4,8,16"),
     }
-    if json and json == html:
-        raise UsageError(f"--json and --html cannot both be written to {json}.")
-    for path in (json, html):
-        if path and path != _STDOUT:
-            check_destination(path)
+    options.check_destinations(json=json, html=html)
     given = {"data": data, "batch": batch, "input_shape": shape, "device": device, "dtype": dtype}
     # What the model prints is about the run; stdout is for the result.
     with progress() as step, redirect_stdout(sys.stderr):
@@ -74,9 +67,9 @@ def check(
         step("Writing")
         if html:
             leadline.report(sounding.diagnosis, html)
-        if json and json != _STDOUT:
+        if json and json != options.STDOUT:
             write_json(sounding.document(), json)
-    if json == _STDOUT:
+    if json == options.STDOUT:
         write(to_json(sounding.document()))
     else:
         show(lambda width: sounding.page(width=width, written=[path for path in (json, html) if path]))

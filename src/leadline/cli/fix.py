@@ -4,19 +4,16 @@ import sys
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import typer
 
 from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
-from leadline._core.records import check_destination, to_json, write_json
+from leadline._core.records import to_json, write_json
 from leadline.cli import options
 from leadline.cli.console import show, write
 from leadline.cli.folder import check_folder
 from leadline.cli.progress import progress
-
-_STDOUT = Path("-")
 
 
 def fix(
@@ -45,11 +42,7 @@ def fix(
     shape = options.numbers(input_shape, option="--input-shape", example="3,32,32")
     if dry_run and prove:
         raise UsageError("--prove trains the repaired model, and --dry-run repairs none; give one of them.")
-    if json and json == html:
-        raise UsageError(f"--json and --html cannot both be written to {json}.")
-    for path in (json, html):
-        if path and path != _STDOUT:
-            check_destination(path)
+    options.check_destinations(json=json, html=html)
     if out is not None:
         check_folder(out, overwrite=overwrite)
     given = {"data": data, "batch": batch, "input_shape": shape, "device": device, "dtype": dtype}
@@ -79,11 +72,11 @@ def fix(
         mending = Mending(target=loaded, found=Comparison.of(repair), built_with=given, dry_run=dry_run)
         if html:
             leadline.report(repair, html)
-        if json and json != _STDOUT:
+        if json and json != options.STDOUT:
             write_json(mending.document(), json)
         if out is not None and not dry_run:
             mending.keep(out)
-    if json == _STDOUT:
+    if json == options.STDOUT:
         write(to_json(mending.document()))
     else:
         files = [path for path in (json, html) if path]

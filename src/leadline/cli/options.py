@@ -1,4 +1,4 @@
-"""The words of the command line: every option with its help, and lists of numbers read."""
+"""The words of the command line: every option with its help, lists of numbers read, destinations checked."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from leadline._core.errors import UsageError
+from leadline._core.records import check_destination
 
+STDOUT = Path("-")
 _MODEL, _MEASURE, _MORE, _OUTPUT = "Model and data", "Measurement", "Further measurements", "Output"
 _REPAIR = "Repair"
 
@@ -110,3 +112,12 @@ def numbers(text: str | None, *, option: str, example: str) -> tuple[int, ...] |
     if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
         raise UsageError(f"{option} must be whole numbers from 1 separated by commas, such as {example}; got {text!r}.")
     return tuple(map(int, parts))
+
+
+def check_destinations(*, json: Path | None, html: Path | None) -> None:
+    """Refuse paths that cannot be written to, before anything is measured."""
+    if json and json == html:
+        raise UsageError(f"--json and --html cannot both be written to {json}.")
+    for path in (json, html):
+        if path and path != STDOUT:
+            check_destination(path)

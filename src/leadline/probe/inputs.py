@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from copy import copy
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -37,7 +38,7 @@ class Batch:
         """The first tensor of the call that has an axis."""
         return _first(list(tensors((self.args, self.kwargs))))
 
-    @property
+    @cached_property
     def token_mask(self) -> Tensor | None:
         """Which positions are real, ``(n, t)``: of a packed sequence, or by an integer ``attention_mask`` so shaped."""
         if self.packed:
