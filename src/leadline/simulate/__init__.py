@@ -1,0 +1,6 @@
+"""Random matrices revealed on demand: wide, deep networks exactly in law, without their weights."""
+
+from leadline.simulate.gaussian import LazyGaussian as LazyGaussian
+from leadline.simulate.haar import LazyHaar as LazyHaar
+from leadline.simulate.matrix import LazyMatrix as LazyMatrix
+from leadline.simulate.orthonormal import orthonormalised as orthonormalised

@@ -1,0 +1,80 @@
+"""A Gaussian matrix revealed on demand."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from leadline._core.errors import UsageError
+from leadline.simulate.matrix import LazyMatrix, Pairs
+
+
+class LazyGaussian(LazyMatrix):
+    r"""A matrix of independent entries $N(0, s^2 / d_{in})$ of which only asked-for products exist.
+
+    With the known products $Y = W Q$ and $Z = W^\top P$ for orthonormal $Q$ and $P$, what is left of $W$ is
+    $(1 - P P^\top)\, G\, (1 - Q Q^\top)$ with $G$ a fresh matrix of the same law. So for new directions $q \perp Q$
+
+    $$W q = P (Z^\top q) + (1 - P P^\top)\, g, \qquad g \sim N(0, s^2 / d_{in}),$$
+
+    and the same from the other side with the pairs exchanged.
+
+    Args:
+        d_out: Rows.
+        d_in: Columns.
+        scale: Standard deviation of an entry times $\sqrt{d_{in}}$, $s$.
+        draws: Shape of independent copies.
+        generator: Where the numbers come from; without one, a seed of the operating system.
+        dtype: Of the products; that of the first one if not given.
+        device: Of the products; that of the first one if not given.
+
+    Raises:
+        UsageError: If a size is below 1 or ``scale`` not finite.
+
+    Source:
+        leadline: derived in the documentation (Explanation, Random matrices on demand).
+
+    Example:
+        >>> w = LazyGaussian(1000, 2000, generator=torch.Generator().manual_seed(0))
+        >>> x = torch.randn(2000, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        >>> y = w.matmul(x)
+        >>> torch.allclose(y.mT @ y, x.mT @ w.rmatmul(y))
+        True
+        >>> w.revealed
+        6
+    """
+
+    def __init__(
+        self,
+        d_out: int,
+        d_in: int,
+        *,
+        scale: float = 1.0,
+        draws: tuple[int, ...] = (),
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__(d_out, d_in, draws=draws, generator=generator, dtype=dtype, device=device)
+        if not math.isfinite(scale):
+            raise UsageError(f"`scale` must be finite, got {scale}.")
+        self.scale = scale
+
+    def _nothing(self, x: Tensor) -> tuple[Pairs, ...]:
+        return self._empty(x, self.d_in, self.d_out), self._empty(x, self.d_out, self.d_in)
+
+    def _product(self, x: Tensor, *, transposed: bool) -> Tensor:
+        right, left = reversed(self._revealed) if transposed else self._revealed
+        coefficients, new = right.coefficients_and_new(x)
+        if new.any():
+            right = right.and_also(new, self._images(new, left))
+            self._revealed = (left, right) if transposed else (right, left)
+        else:
+            coefficients = coefficients[..., : right.directions.shape[-2], :]
+        return right.images.mT @ coefficients
+
+    def _images(self, new: Tensor, left: Pairs) -> Tensor:
+        """Images of ``new`` directions: known as far as the other side has been asked, and fresh beyond."""
+        p, z = left.directions, left.images
+        fresh = self._normal(new, p.shape[-1]).mul_(self.scale / math.sqrt(self.d_in))
+        return fresh + p.mT @ (z @ new - p @ fresh)

@@ -1,0 +1,217 @@
+"""What all random matrices have in common whose entries are settled only as products ask for them."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from leadline._core.errors import UsageError
+from leadline.simulate.orthonormal import orthonormalised
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What has been revealed of a lazy matrix, and where its generator stands. Holds no copies: nothing is overwritten.
+
+    Attributes:
+        revealed: Its pairs of directions and their images.
+        generator: The state of the generator, or ``None`` before the first product of a matrix without one.
+    """
+
+    revealed: tuple["Pairs", ...]
+    generator: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    r"""Orthonormal directions (rows) and their images: $a_i \mapsto b_i$.
+
+    Attributes:
+        directions: Of shape ``(*draws, k, d)``; orthonormal rows, or zero where a draw had no new direction.
+        images: Of shape ``(*draws, k, d')``.
+    """
+
+    directions: Float[Tensor, "*draws k d_from"]
+    images: Float[Tensor, "*draws k d_to"]
+
+    def coefficients_and_new(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The coefficients of the columns of ``x`` in the directions and in the new ones, and the new ones."""
+        new, coefficients = orthonormalised(x, self.directions.mT)
+        return coefficients, new
+
+    def and_also(self, directions: Tensor, images: Tensor) -> "Pairs":
+        """These pairs and those given as columns. A copy: it costs less than the products with them."""
+        return Pairs(
+            directions=torch.cat([self.directions, directions.mT], dim=-2),
+            images=torch.cat([self.images, images.mT], dim=-2),
+        )
+
+    def swapped(self) -> "Pairs":
+        """The pairs of the transpose, where it maps the images back."""
+        return Pairs(directions=self.images, images=self.directions)
+
+
+class LazyMatrix(ABC):
+    r"""A random matrix $W$ of which nothing exists but its products so far.
+
+    Whatever is asked, in whatever order and from either side, the answers have exactly the joint law that products
+    with one matrix drawn beforehand would have. $n$ columns cost $O(d n (n + k))$ after $k$ directions, memory is
+    $O(d k)$; no product that reveals nothing new draws a number.
+
+    Attributes:
+        d_out: Rows of $W$.
+        d_in: Columns of $W$.
+        draws: Shape of the independent copies, ``()`` for a single matrix.
+        generator: Where the numbers come from; ``None`` until the first product if none was given.
+    """
+
+    def __init__(
+        self,
+        d_out: int,
+        d_in: int,
+        *,
+        draws: tuple[int, ...],
+        generator: torch.Generator | None,
+        dtype: torch.dtype | None,
+        device: torch.device | str | None,
+    ) -> None:
+        if d_out < 1 or d_in < 1:
+            raise UsageError(f"A matrix needs at least one row and one column, got {d_out} x {d_in}.")
+        self.d_out, self.d_in, self.draws = d_out, d_in, tuple(draws)
+        self.generator = generator
+        self.dtype, self.device = dtype, None if device is None else torch.device(device)
+        self._revealed: tuple[Pairs, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(*draws, d_out, d_in)``."""
+        return (*self.draws, self.d_out, self.d_in)
+
+    @property
+    def revealed(self) -> int:
+        """Directions known so far, from both sides; the most of any draw."""
+        return sum(pairs.directions.shape[-2] for pairs in self._revealed)
+
+    @property
+    def memory(self) -> int:
+        """Bytes held."""
+        tensors = [t for pairs in self._revealed for t in (pairs.directions, pairs.images)]
+        return sum(t.numel() * t.element_size() for t in tensors)
+
+    def matmul(self, x: Float[Tensor, "*draws d_in n"]) -> Float[Tensor, "*draws d_out n"]:
+        """The product of the matrix with the columns of ``x``.
+
+        Args:
+            x: Columns, for every draw.
+
+        Returns:
+            The product, in the dtype of ``x``; ``nan`` in columns where ``x`` is not finite.
+
+        Raises:
+            UsageError: If shape, dtype or device are not those of the matrix.
+        """
+        return self._checked_product(x, self.d_in, transposed=False)
+
+    def rmatmul(self, y: Float[Tensor, "*draws d_out m"]) -> Float[Tensor, "*draws d_in m"]:
+        """The product of the transpose with the columns of ``y``.
+
+        Args:
+            y: Columns, for every draw.
+
+        Returns:
+            The product, in the dtype of ``y``; ``nan`` in columns where ``y`` is not finite.
+
+        Raises:
+            UsageError: If shape, dtype or device are not those of the matrix.
+        """
+        return self._checked_product(y, self.d_out, transposed=True)
+
+    def materialise(self) -> Float[Tensor, "*draws d_out d_in"]:
+        """The whole matrix: agrees with every product so far, and every later product agrees with it.
+
+        Reveals everything: $O(d^3)$ and several times the memory of the dense matrix.
+
+        Returns:
+            The dense matrix, in the matrix' dtype (float64 if there was no product and none was given).
+        """
+        dtype = self.dtype or torch.float64
+        eye = torch.eye(self.d_in, dtype=dtype, device=self.device)
+        return self.matmul(eye.expand(*self.draws, -1, -1))
+
+    def state(self) -> State:
+        """What is known now, and where the generator stands; ``restore`` goes back to it."""
+        return State(revealed=self._revealed, generator=None if self.generator is None else self.generator.get_state())
+
+    def restore(self, state: State) -> None:
+        """Forget what was revealed after ``state``: the same questions get the same answers again.
+
+        A generator that is shared with other matrices is turned back for them too.
+
+        Args:
+            state: From ``state()`` of this matrix.
+        """
+        self._revealed = state.revealed
+        if state.generator is not None and self.generator is not None:
+            self.generator.set_state(state.generator)
+
+    def _checked_product(self, x: Tensor, rows: int, *, transposed: bool) -> Tensor:
+        expected = (*self.draws, rows)
+        if x.shape[:-1] != torch.Size(expected) or not x.is_floating_point():
+            side = "rmatmul" if transposed else "matmul"
+            raise UsageError(
+                f"`{side}` of a lazy matrix of shape {self.shape} takes floating-point columns of shape "
+                f"({', '.join(map(str, expected))}, n), got {x.dtype} {tuple(x.shape)}."
+            )
+        self._settle(x)
+        return _Product.apply(x, self, transposed)
+
+    def _settle(self, x: Tensor) -> None:
+        """Dtype and device follow the first product."""
+        self.dtype, self.device = self.dtype or x.dtype, self.device or x.device
+        if (x.dtype, x.device) != (self.dtype, self.device):
+            raise UsageError(
+                f"The lazy matrix is {self.dtype} on {self.device}, which the first product decides unless it is "
+                f"given; got {x.dtype} on {x.device}."
+            )
+        if self.generator is None:
+            self.generator = torch.Generator(self.device)
+            self.generator.seed()
+        if not self._revealed:
+            self._revealed = self._nothing(x)
+
+    def _empty(self, x: Tensor, d_from: int, d_to: int) -> Pairs:
+        return Pairs(directions=x.new_empty(*self.draws, 0, d_from), images=x.new_empty(*self.draws, 0, d_to))
+
+    def _normal(self, like: Tensor, rows: int) -> Tensor:
+        """As many standard normal columns as ``like`` has, zero where it is."""
+        assert self.generator is not None
+        shape = (*like.shape[:-2], rows, like.shape[-1])
+        drawn = torch.randn(shape, generator=self.generator, dtype=like.dtype, device=self.generator.device)
+        return torch.where((like != 0).any(-2, keepdim=True), drawn.to(like.device), 0.0)
+
+    @abstractmethod
+    def _nothing(self, x: Tensor) -> tuple[Pairs, ...]:
+        """What is known before the first product."""
+
+    @abstractmethod
+    def _product(self, x: Tensor, *, transposed: bool) -> Tensor:
+        """The product, with what had to be settled for it."""
+
+
+class _Product(torch.autograd.Function):
+    """Linear: the gradient of a product is a product with the transpose, which reveals in its turn."""
+
+    @staticmethod
+    def forward(x: Tensor, matrix: LazyMatrix, transposed: bool) -> Tensor:
+        return matrix._product(x, transposed=transposed)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, LazyMatrix, bool], output: Tensor) -> None:
+        _, ctx.matrix, ctx.transposed = inputs
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        return _Product.apply(grads[0], ctx.matrix, not ctx.transposed), None, None
