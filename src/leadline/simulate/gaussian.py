@@ -65,16 +65,14 @@ class LazyGaussian(LazyMatrix):
 
     def _product(self, x: Tensor, *, transposed: bool) -> Tensor:
         right, left = reversed(self._revealed) if transposed else self._revealed
-        coefficients, new = right.coefficients_and_new(x)
-        if new.any():
-            right = right.and_also(new, self._images(new, left))
+        new, found, coefficients = right.split(x)
+        if found.shape[-1]:
+            right = right.and_also(new, self._images(new, found, left))
             self._revealed = (left, right) if transposed else (right, left)
-        else:
-            coefficients = coefficients[..., : right.directions.shape[-2], :]
         return right.images.mT @ coefficients
 
-    def _images(self, new: Tensor, left: Pairs) -> Tensor:
+    def _images(self, new: Tensor, found: Tensor, left: Pairs) -> Tensor:
         """Images of ``new`` directions: known as far as the other side has been asked, and fresh beyond."""
         p, z = left.directions, left.images
-        fresh = self._normal(new, p.shape[-1]).mul_(self.scale / math.sqrt(self.d_in))
-        return fresh + p.mT @ (z @ new - p @ fresh)
+        fresh = self._normal(p.shape[-1], found, new).mul_(self.scale / math.sqrt(self.d_in))
+        return fresh + p.mT @ (z @ new - p @ fresh) if p.shape[-2] else fresh

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from leadline.simulate.matrix import LazyMatrix, Pairs
-from leadline.simulate.orthonormal import orthonormalised
+from leadline.simulate.matrix import LazyMatrix, Normal, Pairs
+from leadline.simulate.orthonormal import new_directions
 
 
 class LazyHaar(LazyMatrix):
@@ -54,23 +54,30 @@ class LazyHaar(LazyMatrix):
         return (self._empty(x, self.d_in, self.d_out),)
 
     def _product(self, x: Tensor, *, transposed: bool) -> Tensor:
-        pairs = self._revealed[0].swapped() if transposed else self._revealed[0]
-        coefficients, new = pairs.coefficients_and_new(x)
-        if new.any():
-            pairs = pairs.and_also(new, self._frame(new, pairs.images))
-            self._revealed = (pairs.swapped() if transposed else pairs,)
-        else:
-            coefficients = coefficients[..., : pairs.directions.shape[-2], :]
-        return self.scale * (pairs.images.mT @ coefficients)
+        product, pairs = isometry(oriented(self._revealed[0], transposed), x, self._normal)
+        self._revealed = (oriented(pairs, transposed),)
+        return self.scale * product
 
-    def _frame(self, new: Tensor, images: Tensor) -> Tensor:
-        """As many orthonormal columns as ``new`` has, uniform in the complement of ``images``."""
-        frame = torch.zeros_like(new)
-        missing = new
-        # Once, but for what rounding takes from a Gaussian frame of the last few dimensions.
-        while missing.any():
-            taken = torch.cat([images.mT, frame], dim=-1)
-            drawn = self._normal(missing, images.shape[-1])
-            frame = frame + orthonormalised(drawn - taken @ (taken.mT @ drawn), taken)[0]
-            missing = torch.where((frame == 0).all(-2, keepdim=True), new, 0.0)
-        return frame
+
+def oriented(pairs: Pairs, transposed: bool) -> Pairs:
+    """The pairs of an orthogonal matrix, or of its transpose, which maps the images back."""
+    return Pairs(directions=pairs.images, images=pairs.directions) if transposed else pairs
+
+
+def isometry(pairs: Pairs, x: Tensor, normal: Normal) -> tuple[Tensor, Pairs]:
+    """The product of a uniform orthogonal matrix that has these ``pairs`` with ``x``, and the pairs known after it."""
+    new, found, coefficients = pairs.split(x)
+    if found.shape[-1]:
+        pairs = pairs.and_also(new, _frame(new, found, pairs.images.mT, normal))
+    return pairs.images.mT @ coefficients, pairs
+
+
+def _frame(new: Tensor, found: Tensor, images: Tensor, normal: Normal) -> Tensor:
+    """Orthonormal columns for the ``new`` directions, uniform in the complement of ``images``."""
+    frame, _, done = new_directions(normal(images.shape[-2], found, new), images)
+    # Only in the last few dimensions can rounding take a column: it is drawn again, outside the others.
+    while not torch.equal(done, found):
+        taken = torch.cat([images, frame], dim=-1)
+        again, _, more = new_directions(normal(images.shape[-2], found & ~done, new), taken)
+        frame, done = frame + again, done | more
+    return frame

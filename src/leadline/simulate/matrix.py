@@ -1,6 +1,7 @@
 """What all random matrices have in common whose entries are settled only as products ask for them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from leadline._core.errors import UsageError
-from leadline.simulate.orthonormal import orthonormalised
+from leadline.simulate.orthonormal import in_any_draw, new_directions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +38,14 @@ class Pairs:
     directions: Float[Tensor, "*draws k d_from"]
     images: Float[Tensor, "*draws k d_to"]
 
-    def coefficients_and_new(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The coefficients of the columns of ``x`` in the directions and in the new ones, and the new ones."""
-        new, coefficients = orthonormalised(x, self.directions.mT)
-        return coefficients, new
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """New directions of the columns of ``x``, in which draws each is one, and coefficients in old and new."""
+        new, coefficients, found = new_directions(x, self.directions.mT)
+        some = in_any_draw(found)
+        if not some.all():
+            old = torch.ones(self.directions.shape[-2], dtype=torch.bool, device=x.device)
+            new, found, coefficients = new[..., some], found[..., some], coefficients[..., torch.cat([old, some]), :]
+        return new, found, coefficients
 
     def and_also(self, directions: Tensor, images: Tensor) -> "Pairs":
         """These pairs and those given as columns. A copy: it costs less than the products with them."""
@@ -49,9 +54,9 @@ class Pairs:
             images=torch.cat([self.images, images.mT], dim=-2),
         )
 
-    def swapped(self) -> "Pairs":
-        """The pairs of the transpose, where it maps the images back."""
-        return Pairs(directions=self.images, images=self.directions)
+
+# (rows, columns that are wanted in each draw, a tensor of the dtype and device) -> columns
+Normal = Callable[[int, Tensor, Tensor], Tensor]
 
 
 class LazyMatrix(ABC):
@@ -185,12 +190,13 @@ class LazyMatrix(ABC):
     def _empty(self, x: Tensor, d_from: int, d_to: int) -> Pairs:
         return Pairs(directions=x.new_empty(*self.draws, 0, d_from), images=x.new_empty(*self.draws, 0, d_to))
 
-    def _normal(self, like: Tensor, rows: int) -> Tensor:
-        """As many standard normal columns as ``like`` has, zero where it is."""
+    def _normal(self, rows: int, wanted: Tensor, like: Tensor) -> Tensor:
+        """Standard normal columns where they are ``wanted``, zero elsewhere, with dtype and device of ``like``."""
         assert self.generator is not None
-        shape = (*like.shape[:-2], rows, like.shape[-1])
+        shape = (*self.draws, wanted.shape[-1], rows)
         drawn = torch.randn(shape, generator=self.generator, dtype=like.dtype, device=self.generator.device)
-        return torch.where((like != 0).any(-2, keepdim=True), drawn.to(like.device), 0.0)
+        drawn = drawn.to(like.device).mT
+        return drawn if wanted.all() else torch.where(wanted[..., None, :], drawn, 0.0)
 
     @abstractmethod
     def _nothing(self, x: Tensor) -> tuple[Pairs, ...]:

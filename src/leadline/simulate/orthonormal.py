@@ -1,13 +1,15 @@
 """Orthonormal bases of tall matrices, by the batch, with zero columns in place of what is dependent."""
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from leadline._core.errors import UsageError
 
-_DRIFT = 0.3  # deviation from orthonormality that one more pass of Cholesky QR takes down to rounding
-_SHRUNK = 0.1  # what keeps less of its length when it is projected again was rounding
+# A column that keeps less of its length in a second projection was rounding; one that keeps _AMPLE needs no further.
+_NOISE, _AMPLE = 0.1, 0.5
 
 
 @torch.no_grad()
@@ -22,17 +24,17 @@ def orthonormalised(
     better determined ones. So batches of matrices of different ranks are one computation, and the number of ones is
     the rank. Columns may be of very different lengths: what counts is the new part relative to the column itself.
 
-    Cholesky QR twice, where the columns are far from dependent; otherwise the clearly independent ones first and the
-    rest in further rounds, each projected twice. $Q$ is a function of $x$ that follows rotations: the $Q$ of a Gaussian
-    matrix is uniform on all frames.
+    Cholesky QR, once where the columns are far from dependent and twice otherwise; nearly dependent columns are put off
+    to a further round, beside the basis that the others make. $Q$ turns with $x$: the $Q$ of a Gaussian matrix is
+    uniform on all frames.
 
     Args:
         x: One matrix for each draw; its columns are made orthonormal.
         basis: Orthonormal or zero columns $B$, or nothing.
 
     Returns:
-        ``(q, r)`` in the dtype of ``x``: orthonormal, and $x$ reproduced, to some ten units of rounding. $R$ has the
-        rows of $B$ (if any) before those of $Q$; it is upper triangular in the second part where nothing is dependent.
+        ``(q, r)`` in the dtype of ``x``: orthonormal, and $x$ reproduced, to some tens of units of rounding. $R$ has
+        the rows of $B$ (if any) before those of $Q$, which are upper triangular where no column was put off.
         A column with an infinite or undefined entry has a zero column in ``q`` and ``nan`` in ``r``, and leaves the
         others alone.
 
@@ -40,7 +42,7 @@ def orthonormalised(
         UsageError: If ``x`` is no floating-point matrix.
 
     Source:
-        leadline: Cholesky QR twice as in Yamamoto et al. 2015; "twice is enough" as in Parlett 1980, section 6.9.
+        leadline: Cholesky QR repeated, as Yamamoto et al. 2015 show to be enough.
 
     Example:
         >>> x = torch.tensor([[3.0, 6.0, 1.0], [4.0, 8.0, 0.0], [0.0, 0.0, 0.0]])
@@ -52,56 +54,85 @@ def orthonormalised(
     """
     if x.ndim < 2 or not x.is_floating_point():
         raise UsageError(f"`x` must be a floating-point matrix (d, n), or several, got {x.dtype} {tuple(x.shape)}.")
-    size = x.abs().amax(-2, keepdim=True)
+    q, r, _ = new_directions(x, basis)
+    return q, r
+
+
+def new_directions(x: Tensor, basis: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """What ``orthonormalised`` returns, and which columns of ``q`` are not zero."""
+    basis = None if basis is None or basis.shape[-1] == 0 else basis
+    size = x.abs().amax(-2)
+    kind = torch.finfo(x.dtype)
+    lowest, highest = kind.tiny**0.5 / kind.eps, (kind.max / x.shape[-2]) ** 0.5
+    if bool(((size > lowest) & (size < highest)).all()):
+        return _directions(x, torch.ones_like(size, dtype=torch.bool), basis)
+    # Squares would overflow or vanish, or a column is zero or not finite: the same on columns with entries up to 1.
     finite = size.isfinite()
     live = finite & (size > 0)
-    unit = torch.where(live, x / torch.where(live, size, 1.0), 0.0)
-    q = _new_directions(unit, live.squeeze(-2), basis)
-    r = q.mT @ unit if basis is None else torch.cat([basis.mT @ unit, q.mT @ unit], dim=-2)
-    return q, torch.where(finite, r * size, torch.nan)
+    size = torch.where(live, size, 1.0)[..., None, :]
+    q, r, found = _directions(torch.where(live[..., None, :], x / size, 0.0), live, basis)
+    return q, torch.where(finite[..., None, :], r * size, torch.nan), found
 
 
-def _new_directions(x: Tensor, live: Tensor, basis: Tensor | None) -> Tensor:
-    """Rounds of Cholesky QR: each settles the clearly independent columns and leaves the rest to the next."""
-    rank = min(x.shape[-2], x.shape[-1] + (0 if basis is None else basis.shape[-1]))
-    floor = 10 * torch.finfo(x.dtype).eps * rank**0.5 * torch.linalg.vector_norm(x, dim=-2)
-    rest, q = _outside(x, basis), None
-    while True:
-        new, live, kept, _ = _independent(rest, live, floor)
-        drift = True
-        while drift:
-            new, alive, settled, drift = _independent(_outside(_outside(new, basis), q), kept, _SHRUNK)
-            live, kept = live & (alive | ~kept), settled
-        q = new if q is None else q + new
-        live = live & ~kept
-        if not live.any():
-            return q
-        rest = _outside(_outside(x, basis), q)
+def _directions(x: Tensor, live: Tensor, basis: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Cholesky QR of the clearly independent ``live`` columns beside ``basis``, then of the others beside both."""
+    if basis is None:
+        known, rest, floor, ample = x[..., :0, :], x, 0.0, 0.0
+    else:
+        known = basis.mT @ x
+        rest = x - basis @ known
+        length = torch.linalg.vector_norm(x, dim=-2)
+        rank = min(x.shape[-2], x.shape[-1] + basis.shape[-1])
+        floor, ample = 10 * torch.finfo(x.dtype).eps * rank**0.5 * length, _AMPLE * length
+    q, r, live, found, accurate = _cholesky_pass(rest, live, floor, ample)
+    while not accurate:
+        again = q if basis is None else q - basis @ (basis.mT @ q)
+        before = found
+        q, factor, alive, found, accurate = _cholesky_pass(again, before, _NOISE, _AMPLE)
+        r, live = factor @ r, live & (alive | ~before)
+    if not found.all():
+        late = live & ~found
+        if late.any():
+            columns = in_any_draw(late)
+            settled = q if basis is None else torch.cat([basis, q], dim=-1)
+            q_late, _, found_late = _directions(x[..., columns], late[..., columns], settled)
+            q[..., columns] += q_late
+            found[..., columns] |= found_late
+        r = q.mT @ x
+    return q, torch.cat([known, r], dim=-2), found
 
 
-def _outside(x: Tensor, basis: Tensor | None) -> Tensor:
-    """The part of ``x`` orthogonal to ``basis``."""
-    return x if basis is None else x - basis @ (basis.mT @ x)
+def in_any_draw(columns: Tensor) -> Tensor:
+    """Of columns marked for every draw, those that are marked for one at least."""
+    return columns.reshape(-1, columns.shape[-1]).any(0)
 
 
-def _independent(x: Tensor, live: Tensor, floor: Tensor | float) -> tuple[Tensor, Tensor, Tensor, bool]:
-    """One pass of Cholesky QR: orthonormal columns, those longer than ``floor``, those settled, and whether to repeat.
+class _Pass(NamedTuple):
+    """What one pass of Cholesky QR makes of some columns: ``x = q @ r`` in those that are settled."""
 
-    What is neither too short nor settled is nearly dependent on what is settled.
-    """
+    q: Tensor
+    r: Tensor
+    live: Tensor  # not too short
+    settled: Tensor  # neither too short nor nearly dependent on the others
+    accurate: bool  # nothing was amplified: orthonormal to rounding
+
+
+def _cholesky_pass(x: Tensor, live: Tensor, floor: Tensor | float, ample: Tensor | float) -> _Pass:
+    """Orthonormal columns from the Cholesky factor of the Gram matrix, for those longer than ``floor``."""
     gram = x.mT @ x
     length = gram.diagonal(dim1=-2, dim2=-1).sqrt()
     live = live & (length > floor)
-    length = torch.where(live, length, 1.0)
-    cosines = gram / (length[..., :, None] * length[..., None, :])
-    lower, settled = _cholesky(cosines, live)
-    q = torch.linalg.solve_triangular(lower.mT * length[..., None, :], x, upper=True, left=False)
-    q = torch.where(settled[..., None, :], q, 0.0)
-    drift = _among(cosines, settled) - torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
-    return q, live, settled, bool((drift.abs() > _DRIFT).any())
+    scale = torch.where(live, length, 1.0)
+    lower, settled = _factor(gram / (scale[..., :, None] * scale[..., None, :]), live)
+    r = lower.mT * scale[..., None, :]
+    q = torch.linalg.solve_triangular(r, x, upper=True, left=False)
+    if not settled.all():
+        q = torch.where(settled[..., None, :], q, 0.0)
+    amplified = settled & ((lower.diagonal(dim1=-2, dim2=-1) < _AMPLE) | (length < ample))
+    return _Pass(q, r, live, settled, accurate=not amplified.any())
 
 
-def _cholesky(gram: Tensor, live: Tensor) -> tuple[Tensor, Tensor]:
+def _factor(gram: Tensor, live: Tensor) -> tuple[Tensor, Tensor]:
     """The factor of the clearly independent columns among ``live`` (identity elsewhere), and which they are."""
     eps = torch.finfo(gram.dtype).eps
     lower, failed = torch.linalg.cholesky_ex(_among(gram, live))
@@ -119,5 +150,7 @@ def _cholesky(gram: Tensor, live: Tensor) -> tuple[Tensor, Tensor]:
 
 def _among(gram: Tensor, columns: Tensor) -> Tensor:
     """The Gram matrix of some ``columns``, and the identity for the others."""
+    if columns.all():
+        return gram
     both = columns[..., :, None] & columns[..., None, :]
     return torch.where(both, gram, torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device))
