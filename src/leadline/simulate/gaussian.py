@@ -7,6 +7,7 @@ from torch import Tensor
 
 from leadline._core.errors import UsageError
 from leadline.simulate.matrix import LazyMatrix, Pairs
+from leadline.simulate.orthonormal import inner
 
 
 class LazyGaussian(LazyMatrix):
@@ -60,8 +61,8 @@ class LazyGaussian(LazyMatrix):
             raise UsageError(f"`scale` must be finite, got {scale}.")
         self.scale = scale
 
-    def _nothing(self, x: Tensor) -> tuple[Pairs, ...]:
-        return self._empty(x, self.d_in, self.d_out), self._empty(x, self.d_out, self.d_in)
+    def _nothing(self) -> tuple[Pairs, ...]:
+        return self._empty(self.d_in, self.d_out), self._empty(self.d_out, self.d_in)
 
     def _product(self, x: Tensor, *, transposed: bool) -> Tensor:
         right, left = reversed(self._revealed) if transposed else self._revealed
@@ -75,4 +76,4 @@ class LazyGaussian(LazyMatrix):
         """Images of ``new`` directions: known as far as the other side has been asked, and fresh beyond."""
         p, z = left.directions, left.images
         fresh = self._normal(p.shape[-1], found, new).mul_(self.scale / math.sqrt(self.d_in))
-        return fresh + p.mT @ (z @ new - p @ fresh) if p.shape[-2] else fresh
+        return fresh + p.mT @ (inner(z.mT, new) - inner(p.mT, fresh)) if p.shape[-2] else fresh

@@ -50,8 +50,8 @@ class LazyHaar(LazyMatrix):
         super().__init__(d, d, draws=draws, generator=generator, dtype=dtype, device=device)
         self.scale = scale
 
-    def _nothing(self, x: Tensor) -> tuple[Pairs, ...]:
-        return (self._empty(x, self.d_in, self.d_out),)
+    def _nothing(self) -> tuple[Pairs, ...]:
+        return (self._empty(self.d_in, self.d_out),)
 
     def _product(self, x: Tensor, *, transposed: bool) -> Tensor:
         product, pairs = isometry(oriented(self._revealed[0], transposed), x, self._normal)

@@ -3,14 +3,19 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from leadline._core.errors import UsageError
-from leadline.simulate.orthonormal import in_any_draw, new_directions
+from leadline.simulate.orthonormal import check_columns, in_any_draw, new_directions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from scipy.sparse.linalg import LinearOperator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +25,14 @@ class State:
     Attributes:
         revealed: Its pairs of directions and their images.
         generator: The state of the generator, or ``None`` before the first product of a matrix without one.
+        dtype: Of the products, or ``None`` before the first.
+        device: Of the products, or ``None`` before the first.
     """
 
     revealed: tuple["Pairs", ...]
     generator: Tensor | None
+    dtype: torch.dtype | None
+    device: torch.device | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +96,9 @@ class LazyMatrix(ABC):
             raise UsageError(f"A matrix needs at least one row and one column, got {d_out} x {d_in}.")
         self.d_out, self.d_in, self.draws = d_out, d_in, tuple(draws)
         self.generator = generator
-        self.dtype, self.device = dtype, None if device is None else torch.device(device)
+        self.dtype = dtype
+        # Through a tensor, which turns "cuda" into the "cuda:0" that products lie on.
+        self.device = None if device is None else torch.empty(0, device=device).device
         self._revealed: tuple[Pairs, ...] = ()
 
     @property
@@ -106,7 +117,7 @@ class LazyMatrix(ABC):
         tensors = [t for pairs in self._revealed for t in (pairs.directions, pairs.images)]
         return sum(t.numel() * t.element_size() for t in tensors)
 
-    def matmul(self, x: Float[Tensor, "*draws d_in n"]) -> Float[Tensor, "*draws d_out n"]:
+    def matmul(self, x: Shaped[Tensor, "*draws d_in n"] | Tensor) -> Float[Tensor, "*draws d_out n"]:
         """The product of the matrix with the columns of ``x``.
 
         Args:
@@ -120,7 +131,7 @@ class LazyMatrix(ABC):
         """
         return self._checked_product(x, self.d_in, transposed=False)
 
-    def rmatmul(self, y: Float[Tensor, "*draws d_out m"]) -> Float[Tensor, "*draws d_in m"]:
+    def rmatmul(self, y: Shaped[Tensor, "*draws d_out m"] | Tensor) -> Float[Tensor, "*draws d_in m"]:
         """The product of the transpose with the columns of ``y``.
 
         Args:
@@ -146,9 +157,39 @@ class LazyMatrix(ABC):
         eye = torch.eye(self.d_in, dtype=dtype, device=self.device)
         return self.matmul(eye.expand(*self.draws, -1, -1))
 
+    def as_linear_operator(self) -> "LinearOperator":
+        """The matrix for SciPy's solvers: its singular values by ``svds``, its norm, and so on.
+
+        Returns:
+            An operator with ``matvec``, ``rmatvec``, ``matmat`` and ``rmatmat`` on NumPy arrays, in the matrix' dtype
+            (float64 if there was no product and none was given). Every product with it reveals.
+
+        Raises:
+            UsageError: If the matrix has draws.
+        """
+        from scipy.sparse.linalg import LinearOperator
+
+        if self.draws:
+            raise UsageError(f"A linear operator is one matrix; this one has draws of shape {self.draws}.")
+        dtype = self.dtype or torch.float64
+
+        def product(x: "np.ndarray", *, transposed: bool) -> "np.ndarray":
+            columns = torch.as_tensor(x, dtype=dtype, device=self.device).reshape(len(x), -1)
+            result = self.rmatmul(columns) if transposed else self.matmul(columns)
+            return result.cpu().numpy().reshape(-1, *x.shape[1:])
+
+        forward, backward = partial(product, transposed=False), partial(product, transposed=True)
+        products: dict[str, Any] = {"matvec": forward, "matmat": forward, "rmatvec": backward, "rmatmat": backward}
+        return LinearOperator((self.d_out, self.d_in), dtype=str(dtype).removeprefix("torch."), **products)
+
     def state(self) -> State:
         """What is known now, and where the generator stands; ``restore`` goes back to it."""
-        return State(revealed=self._revealed, generator=None if self.generator is None else self.generator.get_state())
+        return State(
+            revealed=self._revealed,
+            generator=None if self.generator is None else self.generator.get_state(),
+            dtype=self.dtype,
+            device=self.device,
+        )
 
     def restore(self, state: State) -> None:
         """Forget what was revealed after ``state``: the same questions get the same answers again.
@@ -158,18 +199,15 @@ class LazyMatrix(ABC):
         Args:
             state: From ``state()`` of this matrix.
         """
-        self._revealed = state.revealed
-        if state.generator is not None and self.generator is not None:
+        self._revealed, self.dtype, self.device = state.revealed, state.dtype, state.device
+        if state.generator is None:
+            self.generator = None
+        elif self.generator is not None:
             self.generator.set_state(state.generator)
 
     def _checked_product(self, x: Tensor, rows: int, *, transposed: bool) -> Tensor:
-        expected = (*self.draws, rows)
-        if x.shape[:-1] != torch.Size(expected) or not x.is_floating_point():
-            side = "rmatmul" if transposed else "matmul"
-            raise UsageError(
-                f"`{side}` of a lazy matrix of shape {self.shape} takes floating-point columns of shape "
-                f"({', '.join(map(str, expected))}, n), got {x.dtype} {tuple(x.shape)}."
-            )
+        side = "rmatmul" if transposed else "matmul"
+        check_columns(x, (*self.draws, rows), of=f"`{side}` of a lazy matrix of shape {self.shape}")
         self._settle(x)
         return _Product.apply(x, self, transposed)
 
@@ -185,10 +223,11 @@ class LazyMatrix(ABC):
             self.generator = torch.Generator(self.device)
             self.generator.seed()
         if not self._revealed:
-            self._revealed = self._nothing(x)
+            self._revealed = self._nothing()
 
-    def _empty(self, x: Tensor, d_from: int, d_to: int) -> Pairs:
-        return Pairs(directions=x.new_empty(*self.draws, 0, d_from), images=x.new_empty(*self.draws, 0, d_to))
+    def _empty(self, d_from: int, d_to: int) -> Pairs:
+        directions = torch.empty(*self.draws, 0, d_from, dtype=self.dtype, device=self.device)
+        return Pairs(directions=directions, images=directions.new_empty(*self.draws, 0, d_to))
 
     def _normal(self, rows: int, wanted: Tensor, like: Tensor) -> Tensor:
         """Standard normal columns where they are ``wanted``, zero elsewhere, with dtype and device of ``like``."""
@@ -199,7 +238,7 @@ class LazyMatrix(ABC):
         return drawn if wanted.all() else torch.where(wanted[..., None, :], drawn, 0.0)
 
     @abstractmethod
-    def _nothing(self, x: Tensor) -> tuple[Pairs, ...]:
+    def _nothing(self) -> tuple[Pairs, ...]:
         """What is known before the first product."""
 
     @abstractmethod
@@ -217,6 +256,13 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, LazyMatrix, bool], output: Tensor) -> None:
         _, ctx.matrix, ctx.transposed = inputs
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
+        """A batch of right-hand sides is more columns: one matrix answers for all of them."""
+        x, matrix, transposed = inputs
+        batch = x.movedim(in_dims[0], -1)
+        return _Product.apply(batch.flatten(-2), matrix, transposed).unflatten(-1, batch.shape[-2:]), x.ndim - 1
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:

@@ -3,18 +3,22 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from leadline._core.errors import UsageError
 
+# The union leaves wrong shapes to `check_columns`, whose sentence says what to do.
+Columns = Shaped[Tensor, "*draws d n"] | Tensor
+
 # A column that keeps less of its length in a second projection was rounding; one that keeps _AMPLE needs no further.
 _NOISE, _AMPLE = 0.1, 0.5
+_BLOCK = 4096
 
 
 @torch.no_grad()
 def orthonormalised(
-    x: Float[Tensor, "*draws d n"], basis: Float[Tensor, "*draws d k"] | None = None
+    x: Columns, basis: Float[Tensor, "*draws d k"] | None = None
 ) -> tuple[Float[Tensor, "*draws d n"], Float[Tensor, "*draws m n"]]:
     r"""Directions of the columns of $x$ that are new beside a basis, and the coefficients of $x$ in both.
 
@@ -39,7 +43,7 @@ def orthonormalised(
         others alone.
 
     Raises:
-        UsageError: If ``x`` is no floating-point matrix.
+        UsageError: If ``x`` is no matrix of float32 or float64, or has no rows.
 
     Source:
         leadline: Cholesky QR repeated, as Yamamoto et al. 2015 show to be enough.
@@ -52,10 +56,19 @@ def orthonormalised(
         >>> torch.allclose(q @ r, x, atol=1e-6)
         True
     """
-    if x.ndim < 2 or not x.is_floating_point():
-        raise UsageError(f"`x` must be a floating-point matrix (d, n), or several, got {x.dtype} {tuple(x.shape)}.")
+    check_columns(x, of="`orthonormalised`")
     q, r, _ = new_directions(x, basis)
     return q, r
+
+
+def check_columns(x: Tensor, leading: tuple[int, ...] | None = None, *, of: str) -> None:
+    """Refuse what is not columns, of ``leading`` shape if given, in one of the two dtypes that factorisations know."""
+    shaped = x.ndim > 1 and x.shape[-2] > 0 and (leading is None or tuple(x.shape[:-1]) == leading)
+    if not shaped or x.dtype not in (torch.float32, torch.float64):
+        wanted = "*draws, d" if leading is None else ", ".join(map(str, leading))
+        raise UsageError(
+            f"{of} takes columns in float32 or float64 of shape ({wanted}, n), got {x.dtype} {tuple(x.shape)}."
+        )
 
 
 def new_directions(x: Tensor, basis: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -79,14 +92,14 @@ def _directions(x: Tensor, live: Tensor, basis: Tensor | None) -> tuple[Tensor, 
     if basis is None:
         known, rest, floor, ample = x[..., :0, :], x, 0.0, 0.0
     else:
-        known = basis.mT @ x
+        known = inner(basis, x)
         rest = x - basis @ known
         length = torch.linalg.vector_norm(x, dim=-2)
         rank = min(x.shape[-2], x.shape[-1] + basis.shape[-1])
         floor, ample = 10 * torch.finfo(x.dtype).eps * rank**0.5 * length, _AMPLE * length
     q, r, live, found, accurate = _cholesky_pass(rest, live, floor, ample)
     while not accurate:
-        again = q if basis is None else q - basis @ (basis.mT @ q)
+        again = q if basis is None else q - basis @ inner(basis, q)
         before = found
         q, factor, alive, found, accurate = _cholesky_pass(again, before, _NOISE, _AMPLE)
         r, live = factor @ r, live & (alive | ~before)
@@ -98,8 +111,18 @@ def _directions(x: Tensor, live: Tensor, basis: Tensor | None) -> tuple[Tensor, 
             q_late, _, found_late = _directions(x[..., columns], late[..., columns], settled)
             q[..., columns] += q_late
             found[..., columns] |= found_late
-        r = q.mT @ x
+        r = inner(q, x)
     return q, torch.cat([known, r], dim=-2), found
+
+
+def inner(a: Tensor, b: Tensor) -> Tensor:
+    """``a.mT @ b``, summed block by block: rounding must not grow with millions of rows."""
+    whole = a.shape[-2] // _BLOCK
+    if whole < 2:
+        return a.mT @ b
+    first, last = (whole * _BLOCK, a.shape[-2] - whole * _BLOCK)
+    blocks = [t.narrow(-2, 0, first).unflatten(-2, (whole, _BLOCK)) for t in (a, b)]
+    return (blocks[0].mT @ blocks[1]).sum(-3) + a.narrow(-2, first, last).mT @ b.narrow(-2, first, last)
 
 
 def in_any_draw(columns: Tensor) -> Tensor:
@@ -119,7 +142,7 @@ class _Pass(NamedTuple):
 
 def _cholesky_pass(x: Tensor, live: Tensor, floor: Tensor | float, ample: Tensor | float) -> _Pass:
     """Orthonormal columns from the Cholesky factor of the Gram matrix, for those longer than ``floor``."""
-    gram = x.mT @ x
+    gram = inner(x, x)
     length = gram.diagonal(dim1=-2, dim2=-1).sqrt()
     live = live & (length > floor)
     scale = torch.where(live, length, 1.0)

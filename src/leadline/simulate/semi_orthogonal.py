@@ -49,9 +49,9 @@ class LazySemiOrthogonal(LazyMatrix):
         super().__init__(d_out, d_in, draws=draws, generator=generator, dtype=dtype, device=device)
         self.scale = scale
 
-    def _nothing(self, x: Tensor) -> tuple[Pairs, ...]:
+    def _nothing(self) -> tuple[Pairs, ...]:
         larger = max(self.d_out, self.d_in)
-        return (self._empty(x, larger, larger),)
+        return (self._empty(larger, larger),)
 
     def _product(self, x: Tensor, *, transposed: bool) -> Tensor:
         larger = max(self.d_out, self.d_in)
