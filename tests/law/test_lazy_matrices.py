@@ -13,7 +13,7 @@ from scipy import stats
 from torch import Tensor
 
 from leadline.simulate import LazyGaussian, LazyHaar, LazyMatrix, LazySemiOrthogonal
-from leadline.simulate.matrix import Pairs
+from leadline.simulate.pairs import Pairs
 
 FALSE_ALARM = 1e-6
 DRAWS = 40_000

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from leadline._core.errors import UsageError
-from leadline.simulate.matrix import LazyMatrix, Pairs
+from leadline.simulate.matrix import LazyMatrix
 from leadline.simulate.orthonormal import inner
+from leadline.simulate.pairs import Pairs
 
 
 class LazyGaussian(LazyMatrix):

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from leadline.simulate.matrix import LazyMatrix, Normal, Pairs
+from leadline.simulate.matrix import LazyMatrix
 from leadline.simulate.orthonormal import new_directions
+from leadline.simulate.pairs import Normal, Pairs
 
 
 class LazyHaar(LazyMatrix):

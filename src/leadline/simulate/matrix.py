@@ -1,9 +1,7 @@
 """What all random matrices have in common whose entries are settled only as products ask for them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,10 +9,10 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from leadline._core.errors import UsageError
-from leadline.simulate.orthonormal import check_columns, in_any_draw, new_directions
+from leadline.simulate.orthonormal import check_columns
+from leadline.simulate.pairs import Pairs
 
 if TYPE_CHECKING:
-    import numpy as np
     from scipy.sparse.linalg import LinearOperator
 
 
@@ -33,39 +31,6 @@ class State:
     generator: Tensor | None
     dtype: torch.dtype | None
     device: torch.device | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pairs:
-    r"""Orthonormal directions (rows) and their images: $a_i \mapsto b_i$.
-
-    Attributes:
-        directions: Of shape ``(*draws, k, d)``; orthonormal rows, or zero where a draw had no new direction.
-        images: Of shape ``(*draws, k, d')``.
-    """
-
-    directions: Float[Tensor, "*draws k d_from"]
-    images: Float[Tensor, "*draws k d_to"]
-
-    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """New directions of the columns of ``x``, in which draws each is one, and coefficients in old and new."""
-        new, coefficients, found = new_directions(x, self.directions.mT)
-        some = in_any_draw(found)
-        if not some.all():
-            old = torch.ones(self.directions.shape[-2], dtype=torch.bool, device=x.device)
-            new, found, coefficients = new[..., some], found[..., some], coefficients[..., torch.cat([old, some]), :]
-        return new, found, coefficients
-
-    def and_also(self, directions: Tensor, images: Tensor) -> "Pairs":
-        """These pairs and those given as columns. A copy: it costs less than the products with them."""
-        return Pairs(
-            directions=torch.cat([self.directions, directions.mT], dim=-2),
-            images=torch.cat([self.images, images.mT], dim=-2),
-        )
-
-
-# (rows, columns that are wanted in each draw, a tensor of the dtype and device) -> columns
-Normal = Callable[[int, Tensor, Tensor], Tensor]
 
 
 class LazyMatrix(ABC):
@@ -167,20 +132,9 @@ class LazyMatrix(ABC):
         Raises:
             UsageError: If the matrix has draws.
         """
-        from scipy.sparse.linalg import LinearOperator
+        from leadline.simulate.operator import linear_operator
 
-        if self.draws:
-            raise UsageError(f"A linear operator is one matrix; this one has draws of shape {self.draws}.")
-        dtype = self.dtype or torch.float64
-
-        def product(x: "np.ndarray", *, transposed: bool) -> "np.ndarray":
-            columns = torch.as_tensor(x, dtype=dtype, device=self.device).reshape(len(x), -1)
-            result = self.rmatmul(columns) if transposed else self.matmul(columns)
-            return result.cpu().numpy().reshape(-1, *x.shape[1:])
-
-        forward, backward = partial(product, transposed=False), partial(product, transposed=True)
-        products: dict[str, Any] = {"matvec": forward, "matmat": forward, "rmatvec": backward, "rmatmat": backward}
-        return LinearOperator((self.d_out, self.d_in), dtype=str(dtype).removeprefix("torch."), **products)
+        return linear_operator(self)
 
     def state(self) -> State:
         """What is known now, and where the generator stands; ``restore`` goes back to it."""

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from leadline.simulate.haar import isometry, oriented
-from leadline.simulate.matrix import LazyMatrix, Pairs
+from leadline.simulate.matrix import LazyMatrix
+from leadline.simulate.pairs import Pairs
 
 
 class LazySemiOrthogonal(LazyMatrix):
