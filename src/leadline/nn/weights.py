@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from leadline._core.names import check_choice
+from leadline._core.unstored import UnstoredWeight
 
 InitName = Literal["default", "he", "xavier", "orthogonal", "gaussian"]
 
@@ -27,7 +28,8 @@ def fill(model: nn.Module, *, init: str = "default", gain: float = 1.0) -> nn.Mo
     | `gaussian` | normal, variance $g^2 / \text{fan\_in}$ |
     | `orthogonal` | $g$ times a Haar matrix; a kernel is taken as the matrix (out, in · positions) |
 
-    All but `default` set the biases to zero. Draws from torch's global generator, as `torch.nn.init` does.
+    All but `default` set the biases to zero. Draws from torch's global generator, as `torch.nn.init` does; a
+    `leadline.simulate.LazyLinear` draws from its own seed.
 
     Args:
         model: The model; normalisations and embeddings are left alone.
@@ -59,7 +61,9 @@ def fill(model: nn.Module, *, init: str = "default", gain: float = 1.0) -> nn.Mo
     }
     draw = draws[check_choice("init", init, draws)]
     for layer in model.modules():
-        if isinstance(layer, _FILLED):
+        if isinstance(layer, UnstoredWeight):
+            layer.redraw(init=init, gain=gain)
+        elif isinstance(layer, _FILLED):
             draw(layer.weight)
             if layer.bias is not None and init != "default":
                 layer.bias.zero_()

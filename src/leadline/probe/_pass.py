@@ -74,6 +74,8 @@ def _pass(parts: Anatomy, batch: Batch, settings: Settings) -> Profile:
         undisturbed(parts.model),
         watched(parts, copies=waits, units=wanted.composed, listeners=listeners) as tape,
     ):
+        for module in parts.unstored.values():
+            module.record_weight_grad()
         fed, leaves = differentiable(batch)
         with refusals_named(tape):
             outputs = parts.model(*fed.args, **fed.kwargs)
@@ -95,6 +97,7 @@ def _pass(parts: Anatomy, batch: Batch, settings: Settings) -> Profile:
         with failures_named():
             active = activations([node for node in graph.nodes if number_of(node) < made], tape.calls)
             arrived = gradients(loss, learning, [*leaves, *tape.entries], grads.take, reentrant=reentrant)
+        grads.take_unstored(parts.unstored)
     if fed.first.requires_grad:
         measured.take_grad(given, arrived[0])
     numbers = weights(parts, grads, contributions)
@@ -135,7 +138,7 @@ def _pass(parts: Anatomy, batch: Batch, settings: Settings) -> Profile:
 
 def _check(parts: Anatomy) -> None:
     name = type(parts.model).__name__
-    if not parts.parameters:
+    if not (parts.parameters or parts.unstored):
         raise UsageError(
             f"The model ({name}) has no parameters, so there is nothing to profile; run a batch through it before, "
             "if it makes them only then."

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from leadline._core.randomness import kept_rng
+from leadline._core.unstored import UnstoredWeight
 
 _OWN_FRAMES = 200  # of the hooks themselves
 
@@ -16,8 +17,8 @@ _OWN_FRAMES = 200  # of the hooks themselves
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Gradients are recorded inside, whatever the caller has switched off, and the model is left as it was.
 
-    Buffers (also those that were replaced), modes, torch's random state and what is in ``.grad`` (empty inside) are put
-    back, also after an exception.
+    Buffers (also those that were replaced), modes, torch's random state, what is in ``.grad`` (empty inside) and what
+    is known of weights that are not stored are put back, also after an exception.
     Parts that ``torch.compile`` has taken over run as written, so that hooks are heard.
     """
     limit = sys.getrecursionlimit()
@@ -28,6 +29,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         if module._buffers
     ]
     grads = [(parameter, parameter.grad) for parameter in model.parameters()]
+    unstored = [(module, module.weight_state()) for module, _ in modes if isinstance(module, UnstoredWeight)]
     with ExitStack() as stack:
         stack.enter_context(kept_rng())
         stack.enter_context(torch.inference_mode(False))
@@ -49,6 +51,8 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
                     module.training = training
             for module, own, values in buffers:
                 _put_back(module, own, values)
+            for module, state in unstored:
+                module.restore_weight(state)
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
 from leadline._core.errors import UsageError
+from leadline._core.unstored import UnstoredWeight, weight_name
 
 _QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.ao.nn.sparse.quantized")
 
@@ -23,11 +24,13 @@ class Anatomy:
             that only hold parameters and have no ``forward``, as lists of parameters, are none.
         own: Path of a module -> the parameters that are its own, and not those of modules inside it, by name.
         parameters: Every parameter by dotted name, shared ones once, under the name met first.
+        unstored: The modules whose weight is no parameter, by the name that it would have.
     """
 
     modules: Mapping[str, nn.Module]
     own: Mapping[str, Mapping[str, nn.Parameter]]
     parameters: Mapping[str, nn.Parameter]
+    unstored: Mapping[str, UnstoredWeight]
 
     @property
     def model(self) -> nn.Module:
@@ -46,13 +49,15 @@ def anatomy(model: nn.Module) -> Anatomy:
     named: dict[str, nn.Parameter] = {}
     seen: set[int] = set()
     for path, module in modules.items():
-        if parameters := _own_parameters(module):
+        parameters = _own_parameters(module)
+        if parameters or isinstance(module, UnstoredWeight):
             own[path] = parameters
         for key, parameter in parameters.items():
             if id(parameter) not in seen:
                 seen.add(id(parameter))
                 named[f"{path}.{key}" if path else key] = parameter
-    return Anatomy(modules=modules, own=own, parameters=named)
+    unstored = {weight_name(path): module for path, module in modules.items() if isinstance(module, UnstoredWeight)}
+    return Anatomy(modules=modules, own=own, parameters=named, unstored=unstored)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.autograd.graph import Node
 
 from leadline._core.profile import LayerProfile, Profile
+from leadline._core.unstored import UnstoredWeight
 from leadline._version import __version__
 from leadline.probe.active import Active, ByLayer, activation_metrics, deadest, parts_of
 from leadline.probe.capture import Call
@@ -87,8 +88,8 @@ def profile_of(done: Pass) -> Profile:
         loss=done.loss,
         loss_kind=done.loss_kind,
         mode=_mode(model),
-        device=str(next(iter(parameters.values())).device),
-        dtype=_dtype(parameters),
+        device=str(next(iter(parameters.values())).device) if parameters else str(done.batch.first.device),
+        dtype=_dtype(parameters) if parameters else _dtype_name(done.outputs.dtype),
         batch=done.batch.size,
         rows=done.rows,
         seed=done.seed,
@@ -109,7 +110,7 @@ def profile_of(done: Pass) -> Profile:
 def _records(done: Pass) -> Iterator[LayerProfile]:
     residuals = _residuals(done)
     streams = _stream_metrics(residuals)
-    names = {id(parameter): name for name, parameter in done.parts.parameters.items()}  # hashing a tensor is slow
+    names = {id(held): name for name, held in (*done.parts.parameters.items(), *done.parts.unstored.items())}
     alike = Counter((call.path in done.units, kind(call.module)) for call in done.layers)
     positions = {call: i for i, call in enumerate(done.calls)}
     activations = ByLayer(done.active)
@@ -118,11 +119,11 @@ def _records(done: Pass) -> Iterator[LayerProfile]:
         active = activations.of(call)
         dead_layer, dead_share = deadest(active)
         # Parameters belong to the first call of a module, and their entries count where they were met first.
-        own = {names[id(p)]: p for p in call.module.parameters()} if call.name == call.path else {}
+        own = {names[id(p)]: p for p in _held(call.module)} if call.name == call.path else {}
         counted = [p for name, p in own.items() if name.startswith(f"{call.path}.") or not call.path]
         metrics, view = _numbers(call, done)
         metrics |= done.tokens.get(call, {}) | activation_metrics(active)
-        metrics |= done.weights.of_layer(own) | streams.get(call, {})
+        metrics |= done.weights.of_layer({name: _entries(p) for name, p in own.items()}) | streams.get(call, {})
         yield LayerProfile(
             name=call.name or own_kind,
             kind=own_kind,
@@ -134,13 +135,23 @@ def _records(done: Pass) -> Iterator[LayerProfile]:
             parts=parts_of(call, done.calls[call.first : positions[call]], active),
             residual=call in residuals,
             branches=residuals[call].branches if call in residuals else (),
-            parameters=sum(p.numel() for p in counted),
-            trained=sum(p.numel() for p in counted if p.requires_grad),
+            parameters=sum(map(_entries, counted)),
+            trained=sum(_entries(p) for p in counted if isinstance(p, UnstoredWeight) or p.requires_grad),
             dead_layer=dead_layer,
             dead_share=dead_share,
             metrics={name: value for name, value in metrics.items() if not math.isnan(value)},
             **view,
         )
+
+
+def _held(module: nn.Module) -> Iterator[nn.Parameter | UnstoredWeight]:
+    """The parameters of a module, and the modules in it whose weight is none."""
+    yield from module.parameters()
+    yield from (part for part in module.modules() if isinstance(part, UnstoredWeight))
+
+
+def _entries(held: nn.Parameter | UnstoredWeight) -> int:
+    return math.prod(held.weight_shape) if isinstance(held, UnstoredWeight) else held.numel()
 
 
 def _tensor_record(call: Call, done: Pass, *, role: str) -> LayerProfile:
@@ -216,5 +227,7 @@ def _notes(done: Pass) -> Iterator[str]:
         yield f"The model writes on its own parameters, and that is not undone: {', '.join(done.written)}."
     if any(not call.stored for call in done.calls) or any(node.name() == REENTRANT for node in done.behind):
         yield "Activations behind checkpoints were not read: their values are not kept."
+    if done.parts.unstored:
+        yield "Weights that are not stored were measured by products; norms of large ones are known to within 3 %."
     if done.repeated:
         yield "A second forward pass was made, for outputs that the model overwrites or to find where nan begins."

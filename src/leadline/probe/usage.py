@@ -20,7 +20,7 @@ def unused_modules(parts: Anatomy, met: Collection[str], reached: Collection[str
         met: Paths of the modules whose output went into the loss.
         reached: Names of the parameters that got a gradient. Frozen ones get none and are told by ``met``.
     """
-    ids = {id(parts.parameters[name]) for name in reached}
+    ids = {id(parts.parameters[name]) for name in reached if name in parts.parameters}
     idle = {path for path in parts.own if path and not _is_used(path, parts, met, ids)}
     busy = {outer for path in parts.own if path not in idle for outer in prefixes(path)}
     return tuple(dict.fromkeys(_outermost(path, busy) for path in parts.own if path in idle))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 
+from leadline._core.unstored import UnstoredWeight, measured
 from leadline.probe.cancellation import Contributions
 from leadline.probe.modules import Anatomy, kind
 from leadline.probe.moments import absolute_sum, norm_of, numbers_of
@@ -39,13 +40,13 @@ class Weights:
     cancellations: Mapping[str, float]
     baselines: Mapping[str, float]
 
-    def of_layer(self, own: Mapping[str, nn.Parameter]) -> dict[str, float]:
-        """The metrics of a layer that holds the parameters ``own``."""
+    def of_layer(self, own: Mapping[str, int]) -> dict[str, float]:
+        """The metrics of a layer that holds the parameters ``own``: name -> entries."""
         names = list(own)
         if not names:
             return {}
         norm = _root_sum_of_squares([self.norms[n] for n in names])
-        share = sum(self.finite[n] * p.numel() for n, p in own.items()) / sum(p.numel() for p in own.values())
+        share = sum(self.finite[n] * entries for n, entries in own.items()) / sum(own.values())
         found = {"weight_norm": norm, "weight_finite_fraction": share}
         reached = [self.grad_norms[n] for n in names if n in self.grad_norms]
         if reached:
@@ -78,26 +79,36 @@ class WeightGradients:
         if name in self.summed:
             self.sums[name] = absolute_sum(grad)
 
+    def take_unstored(self, unstored: Mapping[str, UnstoredWeight]) -> None:
+        """Read the gradients that weights which are no parameters have noted."""
+        found = {name: module.weight_grad_norm() for name, module in unstored.items()}
+        self.norms |= {name: norm for name, norm in found.items() if norm is not None}
+
 
 @torch.no_grad()
 def weights(parts: Anatomy, grads: WeightGradients, contributions: Contributions) -> Weights:
     """The numbers of the parameters and of their gradients."""
-    norms, matrices, images, columns = {}, {}, {}, _Columns()
+    norms, shapes, images, columns = {}, {}, {}, _Columns()
     for name, parameter in parts.parameters.items():
         weight = parameter.detach()
         norms[name] = norm_of(weight if weight.is_floating_point() or weight.is_complex() else weight.double())
         if weight.ndim >= 2 and weight.is_floating_point():
-            matrices[name] = matrix = _as_map(parts.modules.get(name.rpartition(".")[0]), weight)
-            images[name] = columns.image(matrix)
+            matrix = _as_map(parts.modules.get(name.rpartition(".")[0]), weight)
+            shapes[name] = (matrix.shape[0], matrix.shape[1])
+            images[name] = matrix.float() @ columns.of(matrix.shape[1], matrix.device)
+    for name, module in parts.unstored.items():
+        shapes[name] = module.weight_shape
+        norms[name], images[name] = measured(module, columns.of(module.weight_shape[1], torch.device("cpu")))
     paths = {name: path for name in grads.sums if (path := name.rpartition(".")[0]) in contributions.sizes}
     sizes = dict(zip(paths, numbers_of([contributions.sizes[path] for path in paths.values()]), strict=True))
     return Weights(
         norms=norms,
         grad_norms=grads.norms,
         finite={
-            name: 1.0 if math.isfinite(norm) else _finite_share(parts.parameters[name]) for name, norm in norms.items()
+            name: 1.0 if math.isfinite(norm) or name in parts.unstored else _finite_share(parts.parameters[name])
+            for name, norm in norms.items()
         },
-        shapes={name: (matrix.shape[0], matrix.shape[1]) for name, matrix in matrices.items()},
+        shapes=shapes,
         ranks=_ranks(images),
         cancellations={name: _ratio(size, grads.sums[name]) for name, size in sizes.items()},
         baselines={name: math.sqrt(math.pi * contributions.counts[path] / 2) for name, path in paths.items()},
@@ -139,13 +150,13 @@ class _Columns:
 
     _columns: dict[tuple[int, torch.device], Tensor] = field(default_factory=dict)
 
-    def image(self, matrix: Tensor) -> Tensor:
-        key = (matrix.shape[1], matrix.device)
+    def of(self, rows: int, device: torch.device) -> Tensor:
+        key = (rows, device)
         if key not in self._columns:
-            generator = torch.Generator().manual_seed(matrix.shape[1])
-            columns = torch.randn(matrix.shape[1], _COLUMNS, generator=generator, dtype=torch.float32)
-            self._columns[key] = columns.to(matrix.device)
-        return matrix.float() @ self._columns[key]
+            generator = torch.Generator().manual_seed(rows)
+            columns = torch.randn(rows, _COLUMNS, generator=generator, dtype=torch.float32)
+            self._columns[key] = columns.to(device)
+        return self._columns[key]
 
 
 def _ranks(images: Mapping[str, Tensor]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from leadline.simulate.gaussian import LazyGaussian as LazyGaussian
 from leadline.simulate.haar import LazyHaar as LazyHaar
+from leadline.simulate.linear import LazyLinear as LazyLinear
 from leadline.simulate.matrix import LazyMatrix as LazyMatrix
 from leadline.simulate.orthonormal import orthonormalised as orthonormalised
 from leadline.simulate.semi_orthogonal import LazySemiOrthogonal as LazySemiOrthogonal

@@ -1,6 +1,7 @@
 """What all random matrices have in common whose entries are settled only as products ask for them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -158,6 +159,18 @@ class LazyMatrix(ABC):
             self.generator = None
         elif self.generator is not None:
             self.generator.set_state(state.generator)
+
+    def move(self, fn: Callable[[Tensor], Tensor]) -> None:
+        """Put what was revealed where, and in the dtype in which, ``fn`` puts tensors; what follows is drawn there too.
+
+        Args:
+            fn: As ``torch.nn.Module`` passes it on in ``to``, ``double`` and the like.
+        """
+        self._revealed = tuple(
+            Pairs(directions=fn(pairs.directions), images=fn(pairs.images)) for pairs in self._revealed
+        )
+        if self._revealed:
+            self.dtype, self.device = self._revealed[0].images.dtype, self._revealed[0].images.device
 
     def _checked_product(self, x: Tensor, rows: int, *, transposed: bool) -> Tensor:
         side = "rmatmul" if transposed else "matmul"

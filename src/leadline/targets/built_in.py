@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from leadline import nn as designs_of
@@ -46,7 +47,7 @@ def designs() -> tuple[Design, ...]:
     """Every built-in design.
 
     >>> [option.name for option in designs()[0].options]
-    ['depth', 'width', 'activation', 'norm', 'alpha', 'init', 'gain', 'skip']
+    ['depth', 'width', 'activation', 'norm', 'alpha', 'init', 'gain', 'skip', 'weights']
     """
     return tuple(DESIGNS.values())
 
@@ -96,8 +97,22 @@ def _tokens(design: Design, wanted: Wanted) -> tuple[Batch, str]:
     ), f"{counted(size, 'sequence')} of {length} random tokens"
 
 
-def _mlp(shape: Shape, **options: Any) -> nn.Module:
-    return designs_of.mlp(math.prod(shape), CLASSES, **options)
+_WEIGHTS = Option(name="weights", kind="str", default="dense", choices=("dense", "lazy"))
+
+
+def _mlp(shape: Shape, *, weights: str, seed: int, **options: Any) -> nn.Module:
+    linear = nn.Linear if weights == "dense" else _lazy_linear(seed)
+    return designs_of.mlp(math.prod(shape), CLASSES, linear=linear, seed=seed, **options)
+
+
+def _lazy_linear(seed: int) -> Callable[..., nn.Module]:
+    """What makes the lazy linear maps of one network, each with a seed of its own."""
+    from leadline.simulate import LazyLinear
+
+    seeds = torch.Generator().manual_seed(seed)
+    return lambda *sizes, **options: LazyLinear(
+        *sizes, seed=int(torch.randint(2**63 - 1, (), generator=seeds)), **options
+    )
 
 
 def _resnet(shape: Shape, **options: Any) -> nn.Module:
@@ -132,7 +147,7 @@ _TABLE = (
     Design(
         name="mlp",
         description="multilayer perceptron of `depth` hidden blocks: linear, norm, activation",
-        options=options_of(designs_of.mlp, hidden=_HIDDEN),
+        options=(*options_of(designs_of.mlp, hidden=_HIDDEN), _WEIGHTS),
         takes="vectors",
         gaussian_shape=SHAPE,
         make=_mlp,

@@ -144,14 +144,16 @@ def read(options: Iterable[Option], given: Mapping[str, Any], *, whose: str) -> 
 def as_kind(kind: type, value: Any, *, what: str) -> Any:
     """``value``, a word of the caller's or already of its kind, as an ``int``, ``float``, ``bool`` or ``str``.
 
-    >>> as_kind(float, "1e-3", what="gain")
-    0.001
+    >>> as_kind(float, "1e-3", what="gain"), as_kind(int, "1e5", what="width")
+    (0.001, 100000)
     """
     try:
         if kind is bool:
             return value if isinstance(value, bool) else _TRUTHS[str(value).lower()]
         if isinstance(value, bool) or (kind is int and isinstance(value, float)):
             raise ValueError
+        if kind is int and isinstance(value, str) and "e" in value.lower() and float(value).is_integer():
+            return int(float(value))
         made = kind(value)
         if isinstance(made, float) and not math.isfinite(made):
             raise ValueError
