@@ -107,3 +107,11 @@ def test_fractional_batch_norm_is_an_option_with_its_exponent():
 def test_what_does_not_suit_the_design_is_refused(target, options, message):
     with pytest.raises(UsageError, match=message):
         load(target, **options)
+
+
+def test_lazy_weights_are_an_option_of_the_perceptron() -> None:
+    target = load("mlp:depth=2,width=1e4,weights=lazy,init=orthogonal", batch=3)
+    assert target.model.blocks[1].linear.weight_shape == (10_000, 10_000)
+    assert target.model.blocks[1].linear.weights == "haar"
+    first, second = (block.linear.seed for block in target.model.blocks)
+    assert first != second

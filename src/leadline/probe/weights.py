@@ -98,7 +98,8 @@ def weights(parts: Anatomy, grads: WeightGradients, contributions: Contributions
             images[name] = matrix.float() @ columns.of(matrix.shape[1], matrix.device)
     for name, module in parts.unstored.items():
         shapes[name] = module.weight_shape
-        norms[name], images[name] = measured(module, columns.of(module.weight_shape[1], torch.device("cpu")))
+        norms[name], image = measured(module, columns.of(module.weight_shape[1], torch.device("cpu")))
+        images[name] = torch.linalg.qr(image.float(), mode="r").R  # the same spectrum in 16 rows: images may be long
     paths = {name: path for name in grads.sums if (path := name.rpartition(".")[0]) in contributions.sizes}
     sizes = dict(zip(paths, numbers_of([contributions.sizes[path] for path in paths.values()]), strict=True))
     return Weights(

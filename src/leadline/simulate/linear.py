@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -52,7 +52,7 @@ class LazyLinear(nn.Module, UnstoredWeight):
         in_features: Entries of a sample.
         out_features: Outputs.
         bias: Whether there is a bias.
-        weights: Law of the matrix.
+        weights: Law of the matrix, ``"gaussian"`` or ``"haar"``.
         gain: Its scale $g$; by default $1/\sqrt 3$, torch's own, for Gaussian and 1 for Haar matrices.
         seed: Seed of matrix and bias; without one, of the operating system.
         dtype: float32 or float64, by default torch's default dtype.
@@ -77,7 +77,7 @@ class LazyLinear(nn.Module, UnstoredWeight):
         out_features: int,
         bias: bool = True,
         *,
-        weights: Literal["gaussian", "haar"] = "gaussian",
+        weights: str = "gaussian",
         gain: float | None = None,
         seed: int | None = None,
         dtype: torch.dtype | None = None,
