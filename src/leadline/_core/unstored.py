@@ -4,7 +4,9 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from leadline._core.errors import UsageError
 
 
 class UnstoredWeight(ABC):
@@ -63,3 +65,14 @@ def measured(module: UnstoredWeight, columns: Tensor) -> tuple[float, Tensor]:
     finally:
         module.restore_weight(state)
     return float(image.norm()) / columns.shape[1] ** 0.5 if norm is None else norm, image
+
+
+def refuse_unstored(model: nn.Module, *, optimiser: str) -> None:
+    """Refuse to train the stored parameters of ``model`` alone, as if the others were meant to stay."""
+    name = next((name for name, part in model.named_modules() if isinstance(part, UnstoredWeight)), None)
+    if name is not None:
+        why = "" if optimiser == "sgd" else ", since Adam divides every entry of a gradient by a size of its own"
+        raise UsageError(
+            f"The weight of {name or 'the model'} is not stored and cannot be trained by {optimiser}{why}; "
+            "use leadline.simulate.LazySGD, or dense weights."
+        )

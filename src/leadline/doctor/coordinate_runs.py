@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
 from leadline._core.randomness import seeded
+from leadline._core.unstored import refuse_unstored
 from leadline.probe.inputs import Batch, first_float
 from leadline.probe.loss import Loss, scalar_loss
 
@@ -35,7 +36,12 @@ def update_rule(optimiser: Optimiser, lr: float | None) -> Callable[[nn.Module],
     if lr is not None and not 0 < lr < math.inf:
         raise UsageError(f"The learning rate must be positive and finite; got {lr}.")
     rule = {"adam": _adam, "sgd": _sgd}[name]
-    return lambda model: rule(list(model.parameters()), _LR[name] if lr is None else lr)
+
+    def made(model: nn.Module) -> Step:
+        refuse_unstored(model, optimiser=name)
+        return rule(list(model.parameters()), _LR[name] if lr is None else lr)
+
+    return made
 
 
 # Two update rules of our own: the first optimiser of torch.optim in a process imports the compiler, which takes longer

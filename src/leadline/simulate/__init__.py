@@ -6,3 +6,4 @@ from leadline.simulate.linear import LazyLinear as LazyLinear
 from leadline.simulate.matrix import LazyMatrix as LazyMatrix
 from leadline.simulate.orthonormal import orthonormalised as orthonormalised
 from leadline.simulate.semi_orthogonal import LazySemiOrthogonal as LazySemiOrthogonal
+from leadline.simulate.training import LazySGD as LazySGD

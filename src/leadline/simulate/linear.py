@@ -20,10 +20,22 @@ _TORCH = 3**-0.5  # standard deviation of the entries that torch.nn.Linear draws
 
 
 class Update(NamedTuple):
-    """What was added to a matrix since it was drawn, ``left.mT @ right``."""
+    """What training made of a drawn matrix $W_0$: ``kept * W_0 + left.mT @ (factors[:, None] * right)``."""
 
+    kept: float
+    factors: Float[Tensor, " k"]
     left: Float[Tensor, "k outputs"]
     right: Float[Tensor, "k inputs"]
+
+    @classmethod
+    def nothing(cls, left: Tensor, right: Tensor) -> "Update":
+        """No change, for pairs like these."""
+        return cls(1.0, left.new_empty(0), left[:0], right[:0])
+
+    def of(self, drawn: Tensor, x: Tensor, *, transposed: bool = False) -> Tensor:
+        """The product with the columns ``x``, of that of the ``drawn`` matrix."""
+        left, right = (self.right, self.left) if transposed else (self.left, self.right)
+        return self.kept * drawn + left.mT @ (self.factors[:, None] * (right @ x))
 
 
 class WeightState(NamedTuple):
@@ -105,9 +117,8 @@ class LazyLinear(nn.Module, UnstoredWeight):
         if x.shape[-1] != self.in_features:
             raise UsageError(f"{self} takes samples of {self.in_features} features, got {tuple(x.shape)}.")
         rows = x.reshape(-1, self.in_features)
-        y = self.matrix.matmul(rows.mT).mT
-        if self.update is not None:
-            y = y + (rows @ self.update.right.mT) @ self.update.left
+        columns = self.matrix.matmul(rows.mT)
+        y = (columns if self.update is None else self.update.of(columns, rows.mT)).mT
         if self.weight_grads is not None and torch.is_grad_enabled():
             y = self._noted(rows.detach(), y)
         y = y.reshape(*x.shape[:-1], self.out_features)
@@ -121,7 +132,8 @@ class LazyLinear(nn.Module, UnstoredWeight):
     def materialise(self) -> Float[Tensor, "outputs inputs"]:
         """The weight as it is now, trained or not, as a dense matrix; every later product agrees with it."""
         dense = self.matrix.materialise()
-        return dense if self.update is None else dense + self.update.left.mT @ self.update.right
+        identity = torch.eye(self.in_features, dtype=dense.dtype, device=dense.device)
+        return dense if self.update is None else self.update.of(dense, identity)
 
     def redraw(self, *, init: str, gain: float) -> None:
         """Another matrix, from the same seed, of a law of ``leadline.nn.fill``.
@@ -159,10 +171,7 @@ class LazyLinear(nn.Module, UnstoredWeight):
     def _image(self, columns: Tensor, *, transposed: bool) -> Tensor:
         columns = columns.to(self.matrix.device or columns.device, self.matrix.dtype or columns.dtype)
         image = self.matrix.rmatmul(columns) if transposed else self.matrix.matmul(columns)
-        if self.update is None:
-            return image
-        left, right = reversed(self.update) if transposed else self.update
-        return image + left.mT @ (right @ columns)
+        return image if self.update is None else self.update.of(image, columns, transposed=transposed)
 
     def record_weight_grad(self) -> None:
         """From now on gradients of the matrix are noted, as pairs of rows, one pair for each use."""
@@ -202,5 +211,7 @@ class LazyLinear(nn.Module, UnstoredWeight):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "LazyLinear":
         super()._apply(fn, recurse)
         self.matrix.move(fn)
-        self.update = None if self.update is None else Update(*map(fn, self.update))
+        if self.update is not None:
+            kept, *tensors = self.update
+            self.update = Update(kept, *map(fn, tensors))
         return self

@@ -12,6 +12,7 @@ from leadline._core.errors import UsageError
 from leadline._core.losses import settled
 from leadline._core.names import check_choice
 from leadline._core.randomness import seeded
+from leadline._core.unstored import refuse_unstored
 from leadline.probe.inputs import as_batch
 from leadline.probe.loss import Loss, scalar_loss
 
@@ -88,6 +89,7 @@ def fit(
         raise UsageError(f"Training takes at least 1 step; got {steps}.")
     if not 0 < learning_rate < math.inf:
         raise UsageError(f"The learning rate must be positive and finite; got {learning_rate}.")
+    refuse_unstored(model, optimiser=optimiser)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
         raise UsageError(f"This {type(model).__name__} has no parameter that requires a gradient: nothing to train.")
