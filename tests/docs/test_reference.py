@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from leadline import data, init, metrics, nn, targets, theory, train
+from leadline import data, init, metrics, nn, simulate, targets, theory, train
 from leadline._core.diagnosis import CODES
 from leadline.doctor.catalogue import catalogue
 from leadline.targets import designs
@@ -22,6 +22,7 @@ PACKAGES = {
     "nn": nn,
     "init": init,
     "data": data,
+    "simulate": simulate,
     "train": train,
 }
 # Tables of names and types of words, which the pages have as tables.

@@ -1,6 +1,5 @@
 """Gradient descent on matrices that are never formed: every step adds as many products as the batch has rows."""
 
-
 import torch
 from torch import Tensor, nn
 
@@ -40,16 +39,16 @@ class LazySGD(torch.optim.SGD):
     Example:
         >>> from leadline.simulate import LazyLinear
         >>> net = nn.Sequential(LazyLinear(4, 20_000, seed=0), nn.ReLU(), LazyLinear(20_000, 1, seed=1))
-        >>> optimiser = LazySGD(net, lr=0.1, momentum=0.5)
+        >>> optimiser = LazySGD(net, lr=3e-4, momentum=0.5)
         >>> x = torch.eye(4)
         >>> losses = []
-        >>> for _ in range(10):
+        >>> for _ in range(20):
         ...     loss = (net(x) - x[:, :1]).square().mean()
         ...     loss.backward()
         ...     optimiser.step()
         ...     optimiser.zero_grad()
         ...     losses.append(loss.item())
-        >>> losses[-1] < 0.1 * losses[0]
+        >>> losses[-1] < 1e-3 * losses[0]
         True
     """
 
