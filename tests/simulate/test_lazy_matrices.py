@@ -155,6 +155,8 @@ def test_dtype_follows_the_first_product(dtype: torch.dtype, generator: torch.Ge
     w = LazyHaar(40, generator=generator)
     x = torch.randn(40, 3, generator=generator, dtype=dtype)
     assert w.matmul(x).dtype == dtype and w.materialise().dtype == dtype
+    dense = w.materialise()
+    assert (dense.mT @ dense - torch.eye(40)).abs().max() < 30 * torch.finfo(dtype).eps
     error = (w.rmatmul(w.matmul(x)) - x).abs().max()
     assert error < 30 * torch.finfo(dtype).eps * x.abs().max()
 
@@ -206,6 +208,6 @@ def test_wrong_calls_say_what_was_expected() -> None:
     with pytest.raises(UsageError, match="at least one row and one column, got 0 x 5"):
         LazyGaussian(0, 5)
     with pytest.raises(UsageError, match="finite, got inf"):
-        LazyGaussian(3, 5, scale=float("inf"))
+        LazyHaar(3, scale=float("inf"))
     with pytest.raises(UsageError, match=r"one matrix; this one has draws of shape \(2,\)"):
         LazyHaar(3, draws=(2,)).as_linear_operator()

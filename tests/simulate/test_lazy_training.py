@@ -8,6 +8,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
+import leadline
 from leadline._core.errors import UsageError
 from leadline.simulate import LazyLinear, LazySGD
 from leadline.train import fit
@@ -124,6 +125,22 @@ def test_gradients_of_several_passes_add_up(generator: torch.Generator) -> None:
     optimiser.zero_grad()
     nn.functional.cross_entropy(net(x), labels).backward()
     assert twice == pytest.approx(2 * net[2].weight_grad_norm())
+
+
+def test_gradients_may_be_cleared_between_the_passes_and_a_profile_in_between_does_not_count(
+    generator: torch.Generator,
+) -> None:
+    net, twin, (x, labels) = _network(10, 1), _network(10, 1), _batches(generator)[0]
+    for which in (net, twin):
+        optimiser = LazySGD(which, lr=0.1)
+        loss = nn.functional.cross_entropy(which(x), labels)
+        optimiser.zero_grad()
+        if which is net:
+            leadline.profile(net, 2 * x, labels)
+        loss.backward()
+        assert len(which[2].weight_grads) == 1
+        optimiser.step()
+    torch.testing.assert_close(net(x), twin(x), rtol=0, atol=1e-12)
 
 
 def test_a_step_without_gradients_changes_nothing(generator: torch.Generator) -> None:

@@ -32,7 +32,7 @@ class UnstoredWeight(ABC):
 
     @abstractmethod
     def record_weight_grad(self) -> None:
-        """From now on gradients of the matrix are noted."""
+        """From now on gradients of the matrix are noted, and those before are none."""
 
     @abstractmethod
     def weight_grad_norm(self) -> float | None:

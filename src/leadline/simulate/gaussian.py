@@ -2,10 +2,8 @@
 
 import math
 
-import torch
 from torch import Tensor
 
-from leadline._core.errors import UsageError
 from leadline.simulate.matrix import LazyMatrix
 from leadline.simulate.orthonormal import inner
 from leadline.simulate.pairs import Pairs
@@ -37,6 +35,7 @@ class LazyGaussian(LazyMatrix):
         leadline: derived in the documentation (Explanation, Random matrices on demand).
 
     Example:
+        >>> import torch
         >>> w = LazyGaussian(1000, 2000, generator=torch.Generator().manual_seed(0))
         >>> x = torch.randn(2000, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
         >>> y = w.matmul(x)
@@ -45,22 +44,6 @@ class LazyGaussian(LazyMatrix):
         >>> w.revealed
         6
     """
-
-    def __init__(
-        self,
-        d_out: int,
-        d_in: int,
-        *,
-        scale: float = 1.0,
-        draws: tuple[int, ...] = (),
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
-    ) -> None:
-        super().__init__(d_out, d_in, draws=draws, generator=generator, dtype=dtype, device=device)
-        if not math.isfinite(scale):
-            raise UsageError(f"`scale` must be finite, got {scale}.")
-        self.scale = scale
 
     def _nothing(self) -> tuple[Pairs, ...]:
         return self._empty(self.d_in, self.d_out), self._empty(self.d_out, self.d_in)

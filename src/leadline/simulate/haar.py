@@ -24,7 +24,7 @@ class LazyHaar(LazyMatrix):
         device: Of the products; that of the first one if not given.
 
     Raises:
-        UsageError: If ``d`` is below 1.
+        UsageError: If ``d`` is below 1, or ``scale`` not finite.
 
     Source:
         leadline: derived in the documentation (Explanation, Random matrices on demand).
@@ -48,8 +48,7 @@ class LazyHaar(LazyMatrix):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        super().__init__(d, d, draws=draws, generator=generator, dtype=dtype, device=device)
-        self.scale = scale
+        super().__init__(d, d, scale=scale, draws=draws, generator=generator, dtype=dtype, device=device)
 
     def _nothing(self) -> tuple[Pairs, ...]:
         return (self._empty(self.d_in, self.d_out),)

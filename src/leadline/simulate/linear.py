@@ -39,11 +39,12 @@ class Update(NamedTuple):
 
 
 class WeightState(NamedTuple):
-    """What use of a layer changes."""
+    """What use of a layer changes: of the list of gradients, how many there were."""
 
     matrix: State
     update: Update | None
     grads: list[tuple[Tensor, Tensor]] | None
+    noted: int
 
 
 class LazyLinear(nn.Module, UnstoredWeight):
@@ -174,8 +175,8 @@ class LazyLinear(nn.Module, UnstoredWeight):
         return image if self.update is None else self.update.of(image, columns, transposed=transposed)
 
     def record_weight_grad(self) -> None:
-        """From now on gradients of the matrix are noted, as pairs of rows, one pair for each use."""
-        self.weight_grads = [] if self.weight_grads is None else self.weight_grads
+        """From now on gradients of the matrix are noted anew, as pairs of rows, one pair for each use."""
+        self.weight_grads = []
 
     def weight_grad_norm(self) -> float | None:
         """Frobenius norm of the gradient noted so far; ``None`` where there was none."""
@@ -186,13 +187,14 @@ class LazyLinear(nn.Module, UnstoredWeight):
 
     def weight_state(self) -> WeightState:
         """Everything about the matrix that use of the layer changes."""
-        noted = None if self.weight_grads is None else list(self.weight_grads)
-        return WeightState(self.matrix.state(), self.update, noted)
+        return WeightState(self.matrix.state(), self.update, self.weight_grads, len(self.weight_grads or ()))
 
     def restore_weight(self, state: WeightState) -> None:
         """Back to where ``weight_state`` was asked."""
         self.matrix.restore(state.matrix)
         self.update, self.weight_grads = state.update, state.grads
+        if self.weight_grads is not None:
+            del self.weight_grads[state.noted :]
 
     def _drawn(self) -> LazyMatrix:
         kind = LazyGaussian if self.weights == "gaussian" else LazySemiOrthogonal
@@ -200,12 +202,15 @@ class LazyLinear(nn.Module, UnstoredWeight):
         return kind(self.out_features, self.in_features, scale=self.gain, generator=generator)
 
     def _noted(self, rows: Tensor, y: Tensor) -> Tensor:
-        """``y``, whose gradient is put down with the ``rows`` that it belongs to."""
-        noted = self.weight_grads
-        assert noted is not None
+        """``y``, whose gradient is put down with the ``rows`` that it belongs to when it arrives."""
+
+        def note(grad: Tensor) -> None:
+            if self.weight_grads is not None:
+                self.weight_grads.append((grad.detach(), rows))
+
         if not y.requires_grad:
             y.requires_grad_()
-        y.register_hook(lambda grad: noted.append((grad.detach(), rows)))
+        y.register_hook(note)
         return y
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "LazyLinear":

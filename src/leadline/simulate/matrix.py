@@ -1,5 +1,6 @@
 """What all random matrices have in common whose entries are settled only as products ask for them."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class LazyMatrix(ABC):
     Attributes:
         d_out: Rows of $W$.
         d_in: Columns of $W$.
+        scale: Factor on the matrix.
         draws: Shape of the independent copies, ``()`` for a single matrix.
         generator: Where the numbers come from; ``None`` until the first product if none was given.
     """
@@ -53,14 +55,17 @@ class LazyMatrix(ABC):
         d_out: int,
         d_in: int,
         *,
-        draws: tuple[int, ...],
-        generator: torch.Generator | None,
-        dtype: torch.dtype | None,
-        device: torch.device | str | None,
+        scale: float = 1.0,
+        draws: tuple[int, ...] = (),
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
     ) -> None:
         if d_out < 1 or d_in < 1:
             raise UsageError(f"A matrix needs at least one row and one column, got {d_out} x {d_in}.")
-        self.d_out, self.d_in, self.draws = d_out, d_in, tuple(draws)
+        if not math.isfinite(scale):
+            raise UsageError(f"`scale` must be finite, got {scale}.")
+        self.d_out, self.d_in, self.scale, self.draws = d_out, d_in, scale, tuple(draws)
         self.generator = generator
         self.dtype = dtype
         # Through a tensor, which turns "cuda" into the "cuda:0" that products lie on.

@@ -24,7 +24,7 @@ class LazySemiOrthogonal(LazyMatrix):
         device: Of the products; that of the first one if not given.
 
     Raises:
-        UsageError: If a size is below 1.
+        UsageError: If a size is below 1, or ``scale`` not finite.
 
     Source:
         leadline: derived in the documentation (Explanation, Random matrices on demand).
@@ -35,20 +35,6 @@ class LazySemiOrthogonal(LazyMatrix):
         >>> torch.allclose(w.rmatmul(w.matmul(x)), x)
         True
     """
-
-    def __init__(
-        self,
-        d_out: int,
-        d_in: int,
-        *,
-        scale: float = 1.0,
-        draws: tuple[int, ...] = (),
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
-    ) -> None:
-        super().__init__(d_out, d_in, draws=draws, generator=generator, dtype=dtype, device=device)
-        self.scale = scale
 
     def _nothing(self) -> tuple[Pairs, ...]:
         larger = max(self.d_out, self.d_in)
