@@ -36,7 +36,8 @@ def test_defaults_of_the_registry_are_the_builders_own(name):
     own = {n: p.default for n, p in inspect.signature(builder).parameters.items() if p.kind is p.KEYWORD_ONLY}
     shown = {option.name: option.default for option in design.options}
     depth = {"depth": int(name.removeprefix("resnet"))} if name.startswith("resnet") else {}
-    assert shown == {**{n: d for n, d in own.items() if n not in ("seed", "linear")}, **depth}
+    others = {"weights": "dense"} if name == "mlp" else {}
+    assert shown == {**{n: d for n, d in own.items() if n not in ("seed", "linear")}, **depth, **others}
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "gpt"])

@@ -17,6 +17,8 @@ from leadline.simulate.pairs import Pairs
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
 
+_in_transform: Callable[[Tensor], bool] = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]
+
 
 @dataclass(frozen=True, kw_only=True)
 class State:
@@ -181,6 +183,9 @@ class LazyMatrix(ABC):
         side = "rmatmul" if transposed else "matmul"
         check_columns(x, (*self.draws, rows), of=f"`{side}` of a lazy matrix of shape {self.shape}")
         self._settle(x)
+        # Where nothing is differentiated the function's own overhead is a tenth of a narrow product.
+        if not x.requires_grad and not _in_transform(x):
+            return self._product(x, transposed=transposed)
         return _Product.apply(x, self, transposed)
 
     def _settle(self, x: Tensor) -> None:
