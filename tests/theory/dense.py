@@ -5,19 +5,19 @@ import math
 import numpy as np
 
 
-def haar(rng: np.random.Generator, d: int) -> np.ndarray:
-    q, r = np.linalg.qr(rng.standard_normal((d, d)))
-    return q * np.sign(np.diag(r))
+def haar(rng: np.random.Generator, d: int, draws: tuple[int, ...] = ()) -> np.ndarray:
+    q, r = np.linalg.qr(rng.standard_normal((*draws, d, d)))
+    return q * np.sign(np.diagonal(r, axis1=-2, axis2=-1))[..., None, :]
 
 
-def weight(rng: np.random.Generator, d: int, weights: str) -> np.ndarray:
-    return haar(rng, d) if weights == "haar" else rng.standard_normal((d, d)) / math.sqrt(d)
+def weight(rng: np.random.Generator, d: int, weights: str, draws: tuple[int, ...] = ()) -> np.ndarray:
+    return haar(rng, d, draws) if weights == "haar" else rng.standard_normal((*draws, d, d)) / math.sqrt(d)
 
 
 def scales(y: np.ndarray, alpha: float = 1.0) -> np.ndarray:
     """What fractional batch normalisation divides each feature by; root mean squares."""
-    squares = np.mean(y**2, axis=0)
-    return squares ** (alpha / 2) * squares.mean() ** ((1 - alpha) / 2)
+    squares = np.mean(y**2, axis=-2)
+    return squares ** (alpha / 2) * squares.mean(axis=-1, keepdims=True) ** ((1 - alpha) / 2)
 
 
 def backward(delta: np.ndarray, y: np.ndarray, alpha: float = 1.0) -> np.ndarray:
@@ -48,28 +48,29 @@ def gap(x: np.ndarray) -> float:
     return float(np.log(values.mean()) - np.log(values).mean())
 
 
-def growth(n: int, d: int, *, alpha: float, weights: str, depth: int, seed: int) -> tuple[float, float]:
-    """Mean growth of the log-norm of a tangent per layer and its standard error, from isometry.
+def growth(
+    n: int, d: int, *, alpha: float, weights: str, depth: int, seed: int, networks: int = 32
+) -> tuple[float, float]:
+    """Mean growth of the log-norm of a tangent per layer and its standard error over networks, from isometry.
 
     The Jacobian and its transpose have the same exponents, so that nothing need be stored.
     """
     rng = np.random.default_rng(seed)
-    x = math.sqrt(d) * haar(rng, d)[:n] if n <= d else math.sqrt(n) * haar(rng, n)[:, :d]
-    dx, steps = rng.standard_normal((n, d)), []
-    for _ in range(depth):
-        w = weight(rng, d, weights)
-        y, dy = x @ w.T, dx @ w.T
+    x = math.sqrt(max(n, d)) * haar(rng, max(n, d), (networks,))[:, :n, :d]
+    dx, total = rng.standard_normal((networks, n, d)), np.zeros(networks)
+    for layer in range(depth):
+        w = np.swapaxes(weight(rng, d, weights, (networks,)), -2, -1)
+        y, dy = x @ w, dx @ w
         dx = tangent(dy, y, alpha)
-        x = y / scales(y, alpha)
-        size = np.linalg.norm(dx)
-        steps.append(math.log(size))
-        dx /= size
-    blocks = np.asarray(steps[depth // 5 :])
-    blocks = blocks[: len(blocks) // 20 * 20].reshape(20, -1).mean(1)
-    return float(blocks.mean()), float(blocks.std(ddof=1) / math.sqrt(20))
+        x = y / scales(y, alpha)[..., None, :]
+        size = np.linalg.norm(dx, axis=(-2, -1))
+        total += np.log(size) if layer >= depth // 4 else 0.0
+        dx /= size[:, None, None]
+    rates = total / (depth - depth // 4)
+    return float(rates.mean()), float(rates.std(ddof=1) / math.sqrt(networks))
 
 
 def tangent(dy: np.ndarray, y: np.ndarray, alpha: float = 1.0) -> np.ndarray:
-    along = np.sum(dy * y, axis=0)
-    own = alpha * y * along / np.sum(y**2, axis=0)
-    return (dy - own - (1 - alpha) * y * along.sum() / np.sum(y**2)) / scales(y, alpha)
+    squares, along = np.sum(y**2, axis=-2, keepdims=True), np.sum(dy * y, axis=-2, keepdims=True)
+    shared = along.sum(axis=-1, keepdims=True) / squares.sum(axis=-1, keepdims=True)
+    return (dy - alpha * y * along / squares - (1 - alpha) * y * shared) / scales(y, alpha)[..., None, :]

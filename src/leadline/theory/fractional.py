@@ -38,7 +38,9 @@ def fractional_gradient_rate(*, n: int, d: int, alpha: float = 1.0, weights: str
     $$\frac\alpha4 \log\frac{n(d - 2\alpha)}{d(n - 2\alpha)} \approx \frac{\alpha^2}{2}\Bigl(\frac1n - \frac1d\Bigr).$$
 
     The right side is derived to leading order in $\alpha$ and $1/n$; the left, which has the squared inverse lengths of
-    the features in closed form, is a fit of what finite sizes add, 10 % low at most. Gaussian weights:
+    the features in closed form, is a fit of what finite sizes add: for $n \ge 6$ and $n \le d/2$ dense networks grew by
+    .88 to 1.13 of it. The other sizes are further off: .35 to .84 at n = 3 or 4 and d = 2n, up to 1.2 at n = 2d/3.
+    Gaussian weights:
 
     $$\tfrac12\log\Bigl(1 + \frac{\alpha^2}{n - 2\alpha}\Bigr),$$
 
