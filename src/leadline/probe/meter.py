@@ -127,7 +127,6 @@ class _Waiting(Generic[Key]):
     matrices: list[Tensor] = field(default_factory=list)
     sums: list[Sums] = field(default_factory=list)
     _wide: Tensor | None = None
-    _gram: Tensor | None = None
 
     @property
     def most(self) -> int:
@@ -139,7 +138,6 @@ class _Waiting(Generic[Key]):
         if self._wide is None:
             columns = min(self.shape[1], max(1, _CHUNK // self.shape[0]))
             self._wide = matrix.new_empty((self.most, self.shape[0], columns), dtype=torch.float64)
-            self._gram = matrix.new_empty((self.most, self.shape[0], self.shape[0]), dtype=torch.float64)
         if self._fits:
             self._wide[len(self.keys)].copy_(matrix)
         self.keys.append(key)
@@ -149,19 +147,20 @@ class _Waiting(Generic[Key]):
 
     def gram(self) -> Tensor:
         """The Gram matrices of what waits."""
-        assert self._wide is not None and self._gram is not None
+        assert self._wide is not None
         count = len(self.keys)
         if self.matrices[0].dtype == torch.float64:
             x = self.rows(torch.ones(count, dtype=torch.bool))
             return x @ x.mT
         if self._fits:
             x = self._wide[:count]
-            return torch.bmm(x, x.mT, out=self._gram[:count])
-        gram, wide = self._gram[0].zero_(), self._wide[0]
+            return x @ x.mT
+        wide = self._wide[0]
+        gram = wide.new_zeros(self.shape[0], self.shape[0])
         for piece in self.matrices[0].split(wide.shape[1], dim=1):
             x = wide[:, : piece.shape[1]].copy_(piece)
             gram.addmm_(x, x.mT)
-        return self._gram
+        return gram[None]
 
     def rows(self, which: Tensor) -> Tensor:
         """Those matrices in float64; float64 ones on a scale on which squares neither over- nor underflow."""

@@ -44,14 +44,18 @@ class Spectra:
         n = gram.shape[-1]
         places = list(range(self._count, self._count + len(gram)))
         self._count += len(gram)
-        trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
+        trace, whole = gram.diagonal(dim1=-2, dim2=-1).sum(-1), gram.sum((-2, -1))
         finite = trace.isfinite()
-        if not finite.all():
-            gram, trace = torch.where(finite[:, None, None], gram, 0.0), torch.where(finite, trace, 0.0)
-        near = trace - gram.sum((-2, -1)) / n <= _CENTRED_FROM_GRAM * trace
+        some = not finite.all()
+        if some:
+            gram = torch.where(finite[:, None, None], gram, 0.0)
+            trace, whole = torch.where(finite, trace, 0.0), torch.where(finite, whole, 0.0)
+        near = trace - whole / n <= _CENTRED_FROM_GRAM * trace
         spread = _spread(rows(near)) if near.any() else None
-        self._grams[n].append(_Grams(places=places, gram=gram.clone(), finite=finite, near=near, spread=spread))
-        eigenvalues = torch.where(finite[:, None], _eigenvalues(gram, rows, d=d), math.nan)
+        self._grams[n].append(_Grams(places=places, gram=gram, finite=finite, near=near, spread=spread))
+        eigenvalues = _eigenvalues(gram, rows, d=d)
+        if some:
+            eigenvalues[~finite] = math.nan
         self._eigenvalues[(n, d, torch.finfo(dtype).eps)].append((places, eigenvalues))
         if sum(len(own.places) for own in self._grams[n]) * n * n > _CHUNK:
             self._others.append(_of_grams(self._grams.pop(n)))
