@@ -14,6 +14,7 @@ Columns = Shaped[Tensor, "*draws d n"] | Tensor
 # A column that keeps less of its length in a second projection was rounding; one that keeps _AMPLE needs no further.
 _NOISE, _AMPLE = 0.1, 0.5
 _BLOCK = 4096
+_SHORT = 2**13  # entries up to which reflections take less time than Gram matrices
 
 
 @torch.no_grad()
@@ -29,7 +30,7 @@ def orthonormalised(
     the rank. Columns may be of very different lengths: what counts is the new part relative to the column itself.
 
     Cholesky QR, once where the columns are far from dependent and twice otherwise; nearly dependent columns are put off
-    to a further round, beside the basis that the others make. $Q$ turns with $x$: the $Q$ of a Gaussian matrix is
+    to a further round, beside the basis that the others make. Small matrices without a basis by reflections. $Q$ turns with $x$: the $Q$ of a Gaussian matrix is
     uniform on all frames.
 
     Args:
@@ -89,14 +90,17 @@ def new_directions(x: Tensor, basis: Tensor | None) -> tuple[Tensor, Tensor, Ten
 
 def _directions(x: Tensor, live: Tensor, basis: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Cholesky QR of the clearly independent ``live`` columns beside ``basis``, then of the others beside both."""
+    if basis is None and x.shape[-1] <= x.shape[-2] and x.shape[-2] * x.shape[-1] <= _SHORT:
+        done = _reflected(x, live)
+        if done is not None:
+            return done
     if basis is None:
         known, rest, floor, ample = x[..., :0, :], x, 0.0, 0.0
     else:
         known = inner(basis, x)
         rest = x - basis @ known
         length = torch.linalg.vector_norm(x, dim=-2)
-        rank = min(x.shape[-2], x.shape[-1] + basis.shape[-1])
-        floor, ample = 10 * torch.finfo(x.dtype).eps * rank**0.5 * length, _AMPLE * length
+        floor, ample = _noise(x, length, known=basis.shape[-1]), _AMPLE * length
     q, r, live, found, accurate = _cholesky_pass(rest, live, floor, ample)
     while not accurate:
         again = q if basis is None else q - basis @ inner(basis, q)
@@ -113,6 +117,29 @@ def _directions(x: Tensor, live: Tensor, basis: Tensor | None) -> tuple[Tensor, 
             found[..., columns] |= found_late
         r = inner(q, x)
     return q, torch.cat([known, r], dim=-2), found
+
+
+def _noise(x: Tensor, length: Tensor, *, known: int) -> Tensor:
+    """What rounding may leave of a column that depends on ``known`` directions and the others."""
+    return 10 * torch.finfo(x.dtype).eps * min(x.shape[-2], x.shape[-1] + known) ** 0.5 * length
+
+
+def _reflected(x: Tensor, live: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    """The same by reflections, which short columns are quicker with: no matter how dependent, one pass is enough.
+
+    ``None`` where a column depends on those before it, and a later one has a part along what stands in its place.
+    """
+    q, r = torch.linalg.qr(x)
+    pivots = r.diagonal(dim1=-2, dim2=-1)
+    floor = _noise(x, torch.linalg.vector_norm(r, dim=-2), known=0)
+    found = live & (pivots.abs() > floor)
+    # Factors with positive pivots alone turn with `x`.
+    signs = pivots.sign()
+    if not found.all():
+        if ((r.abs() > floor[..., None, :]) & ~found[..., :, None]).any():
+            return None
+        signs = torch.where(found, signs, 0.0)
+    return q.mul_(signs[..., None, :]), r.mul_(signs[..., :, None]), found
 
 
 def inner(a: Tensor, b: Tensor) -> Tensor:
