@@ -71,7 +71,9 @@ class Simulation:
         if not first <= start < end <= self.depth:
             start_at = max(start, first)
             if not start_at < end <= self.depth:
-                raise UsageError(f"A rate of {name} needs {first} <= start < stop <= {self.depth}; got {start}, {stop}.")
+                raise UsageError(
+                    f"A rate of {name} needs {first} <= start < stop <= {self.depth}; got {start}, {stop}."
+                )
             start = start_at
         part = found[:, start - first : end - first + 1]
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -40,7 +40,9 @@ class Chain:
 
     In the order ``"linear-norm-activation"`` layer $l = 1, \dots, L$ maps columns $h$ (one a sample) to
 
-    $$h' = \phi\bigl(l^{-k}\,\mathrm{N}(z)\bigr), \qquad z = W_l h \quad\text{or, with a skip,}\quad z = h + \gamma W_l h.$$
+    $$h' = \phi\bigl(l^{-k}\,\mathrm{N}(z)\bigr), \qquad z = W_l h,$$
+
+    or, with a skip, $z = h + \gamma W_l h$.
 
     ``"linear-activation-norm"`` is $\mathrm{N}(\phi(l^{-k} z))$, and ``"activation-linear-norm"`` is
     $\mathrm{N}(z)$ with $z$ of $\phi(l^{-k} h)$.

@@ -1,6 +1,5 @@
 """Normalisations of columns: one sample a column, one feature a row."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 

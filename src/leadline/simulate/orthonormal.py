@@ -30,8 +30,8 @@ def orthonormalised(
     the rank. Columns may be of very different lengths: what counts is the new part relative to the column itself.
 
     Cholesky QR, once where the columns are far from dependent and twice otherwise; nearly dependent columns are put off
-    to a further round, beside the basis that the others make. Small matrices without a basis by reflections. $Q$ turns with $x$: the $Q$ of a Gaussian matrix is
-    uniform on all frames.
+    to a further round, beside the basis that the others make. Small matrices without a basis by reflections. $Q$ turns
+    with $x$: the $Q$ of a Gaussian matrix is uniform on all frames.
 
     Args:
         x: One matrix for each draw; its columns are made orthonormal.

@@ -71,8 +71,8 @@ def propagate(
         on_layer: Called with ``"forward"`` or ``"backward"``, layers done and layers in all.
 
     Returns:
-        The record: metrics, ``log_grad_norm`` at the input and behind every layer, ``log_weight_grad_norm`` of every
-        layer (Frobenius norms, nats).
+        The record: metrics; ``log_grad_norm`` at the input and behind every layer and ``log_weight_grad_norm`` of every
+        layer (Frobenius norms, nats); ``grad_cosine`` of a state and its gradient.
 
     Raises:
         UsageError: If an argument has a wrong value or shape.
@@ -183,22 +183,23 @@ class _Run:
         """Log-norms of the gradient of every state and weight."""
         chain, scale = self.chain, 1.0 if self.chain.skip is None else self.chain.skip
         delta, log_size = _unit(self._gradient(output, loss), torch.zeros(self.draws, dtype=torch.float64))
-        of_states, of_weights = [log_size], []
-        for start in reversed(starts):
+        found = {"log_grad_norm": [log_size], "grad_cosine": [_cosine(output, delta)], "log_weight_grad_norm": []}
+        segments = list(zip(starts, [*starts[1:], chain.depth], strict=True))
+        for start, stop in reversed(segments):
             state = checkpoints.pop()
             if not layers:
-                layers, _ = self.forward(state, start, layer.number - 1, None, kept=True)
+                layers, _ = self.forward(state, start, stop, None, kept=True)
             while layers:
                 layer = layers.pop()
                 inner = _pulled_back(delta, layer.product, partial(chain.tail, layer=layer.number))
                 squares = (gram(inner) * gram(layer.fed)).sum((-2, -1)).cpu()
-                of_weights.append(log_size + (abs(scale) * squares.sqrt()).log())
+                found["log_weight_grad_norm"].append(log_size + (abs(scale) * squares.sqrt()).log())
                 fed = scale * layer.matrix.rmatmul(inner)
                 outer = _pulled_back(fed, layer.state, partial(chain.head, layer=layer.number))
                 delta, log_size = _unit(outer if chain.skip is None else outer + inner, log_size)
-                of_states.append(log_size)
+                found["log_grad_norm"].append(log_size)
+                found["grad_cosine"].append(_cosine(layer.state, delta))
                 self._tell("backward", chain.depth - layer.number + 1)
-        found = {"log_grad_norm": of_states, "log_weight_grad_norm": of_weights}
         return {name: torch.stack(values[::-1], dim=1).numpy() for name, values in found.items()}
 
     def _gradient(self, output: Tensor, loss: str) -> Tensor:
@@ -238,6 +239,11 @@ def _pulled_back(delta: Tensor, at: Tensor, function: Callable[[Tensor], Tensor]
         leaf = at.detach().requires_grad_()
         (found,) = torch.autograd.grad(function(leaf), leaf, delta)
     return found
+
+
+def _cosine(state: Tensor, delta: Tensor) -> Tensor:
+    """Of a state and a gradient of norm 1, over all their entries: 0 where nothing depends on the state's scale."""
+    return ((state * delta).sum((-2, -1)) / torch.linalg.vector_norm(state, dim=(-2, -1))).double().cpu()
 
 
 def _unit(delta: Tensor, log_size: Tensor) -> tuple[Tensor, Tensor]:
