@@ -108,7 +108,7 @@ def test_rates_are_over_draws_and_name_what_was_not_measured() -> None:
     assert -0.3 < rate.estimate < -0.15
     with pytest.raises(UsageError, match="isometry_gap"):
         found.rate("isometry_gab")
-    with pytest.raises(UsageError, match="start < stop <= 50"):
+    with pytest.raises(UsageError, match="start < stop <= 50; got 40 and 40"):
         found.rate("rms", start=40, stop=40)
 
 

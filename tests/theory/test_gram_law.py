@@ -140,3 +140,11 @@ def test_what_the_law_does_not_cover_is_refused():
         samples_kept_apart(0)
     with pytest.raises(UsageError, match="weights"):
         orthogonality_plateau(n=4, d=8, weights="uniform")
+
+
+@pytest.mark.parametrize("n", [2, 16])
+def test_plateaus_of_orthogonal_weights_go_like_one_over_the_square_root_of_any_width(n):
+    """Rising widths meet no overflow: the squared plateau times d has a limit."""
+    scaled = [orthogonality_plateau(n=n, d=d, weights="haar") * d**0.5 for d in (10**4, 10**6, 10**8)]
+    assert scaled[1:] == pytest.approx(scaled[:2], rel=2e-2 * n)
+    assert scaled[2] == pytest.approx(scaled[1], rel=1e-3)

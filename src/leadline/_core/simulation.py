@@ -5,11 +5,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from leadline._core.errors import UsageError
+from leadline._core.extras import require
 from leadline._core.names import check_choice
 from leadline._core.rates import Rate, rate, rate_over_draws
 from leadline._core.records import check_destination, read_record, write_json
@@ -18,6 +19,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """What theory says of one quantity of a simulation.
+
+    Attributes:
+        quantity: Its name.
+        kind: ``"rate"`` (growth of its logarithm per layer, with depth, nats) or ``"level"`` (where it settles).
+        value: The rate or the level.
+        words: Which law says so.
+    """
+
+    quantity: str
+    kind: Literal["rate", "level"]
+    value: float
+    words: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +51,7 @@ class Simulation:
         dtype: Of the states.
         values: Name -> draws -> values from the input on. Layer 0 is the input; ``log_weight_grad_norm``, of layers
             alone, begins at layer 1.
+        expected: What theory says of them.
     """
 
     design: Mapping[str, Any]
@@ -42,6 +61,7 @@ class Simulation:
     loss: str
     dtype: str
     values: Mapping[str, tuple[tuple[float, ...], ...]]
+    expected: tuple[Expectation, ...] = ()
 
     @property
     def depth(self) -> int:
@@ -66,15 +86,10 @@ class Simulation:
             UsageError: If it was not measured, or no layer lies between.
         """
         found = self.array(name)
-        first = self.depth + 1 - found.shape[1]
-        end = self.depth if stop is None else stop
-        if not first <= start < end <= self.depth:
-            start_at = max(start, first)
-            if not start_at < end <= self.depth:
-                raise UsageError(
-                    f"A rate of {name} needs {first} <= start < stop <= {self.depth}; got {start}, {stop}."
-                )
-            start = start_at
+        first, end = self.depth + 1 - found.shape[1], self.depth if stop is None else stop
+        start = max(start, first)
+        if not start < end <= self.depth:
+            raise UsageError(f"A rate of {name} needs {first} <= start < stop <= {self.depth}; got {start} and {end}.")
         part = found[:, start - first : end - first + 1]
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = part if name.startswith("log_") else np.log(part)
@@ -115,6 +130,7 @@ class Simulation:
             MissingExtraError: If pyarrow is not installed.
         """
         path = check_destination(path)
+        require("pyarrow", extra="tables")
         self.to_frame().to_parquet(path, index=False)
         return path
 

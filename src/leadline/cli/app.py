@@ -18,6 +18,7 @@ from leadline._version import __version__
 from leadline.cli.check import check
 from leadline.cli.console import say
 from leadline.cli.fix import fix
+from leadline.cli.simulate import simulate
 
 HEALTHY, ERROR_FOUND, WRONG_CALL, BUG, INTERRUPTED = 0, 1, 2, 3, 130
 # Base of what typer raises for an unknown option, a missing argument, a value of the wrong type; it has no public name.
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.command()(check)
 app.command()(fix)
+app.command()(simulate)
 
 
 def _show_version(asked: bool) -> bool:

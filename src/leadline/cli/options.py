@@ -114,10 +114,14 @@ def numbers(text: str | None, *, option: str, example: str) -> tuple[int, ...] |
     return tuple(map(int, parts))
 
 
-def check_destinations(*, json: Path | None, html: Path | None) -> None:
-    """Refuse paths that cannot be written to, before anything is measured."""
-    if json and json == html:
-        raise UsageError(f"--json and --html cannot both be written to {json}.")
-    for path in (json, html):
-        if path and path != STDOUT:
+def check_destinations(**paths: Path | None) -> None:
+    """Refuse paths that cannot be written to, by the names of their options, before anything is measured."""
+    seen: dict[Path, str] = {}
+    for name, path in paths.items():
+        if path is None:
+            continue
+        if path in seen:
+            raise UsageError(f"--{seen[path]} and --{name} cannot both be written to {path}.")
+        seen[path] = name
+        if path != STDOUT:
             check_destination(path)

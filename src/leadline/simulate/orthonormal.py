@@ -75,7 +75,7 @@ def check_columns(x: Tensor, leading: tuple[int, ...] | None = None, *, of: str)
 def new_directions(x: Tensor, basis: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """What ``orthonormalised`` returns, and which columns of ``q`` are not zero."""
     basis = None if basis is None or basis.shape[-1] == 0 else basis
-    size = x.abs().amax(-2)
+    size = torch.maximum(x.amax(-2), -x.amin(-2))
     kind = torch.finfo(x.dtype)
     lowest, highest = kind.tiny**0.5 / kind.eps, (kind.max / x.shape[-2]) ** 0.5
     if bool(((size > lowest) & (size < highest)).all()):

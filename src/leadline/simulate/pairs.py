@@ -35,7 +35,9 @@ class Pairs:
         return new, found, coefficients
 
     def and_also(self, directions: Tensor, images: Tensor) -> "Pairs":
-        """These pairs and those given as columns. A copy: it costs less than the products with them."""
+        """These pairs and those given as columns. A copy beside others: it costs less than the products with them."""
+        if not self.directions.shape[-2]:
+            return Pairs(directions=directions.mT, images=images.mT)
         return Pairs(
             directions=torch.cat([self.directions, directions.mT], dim=-2),
             images=torch.cat([self.images, images.mT], dim=-2),

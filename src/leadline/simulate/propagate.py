@@ -220,11 +220,12 @@ class _Run:
         return LazyHaar(width, **law) if self.chain.weights == "haar" else LazyGaussian(width, width, **law)
 
     def _normal(self, what: str, *shape: int) -> Tensor:
-        generator = self._generator(0, _DRAWN.index(what))
+        generator = self._generator(-1 - _DRAWN.index(what))
         return torch.randn(shape, generator=generator, dtype=self.dtype, device=self.device)
 
-    def _generator(self, *key: int) -> torch.Generator:
-        """One for every layer, and for each of the rest: what one draws does not move the others."""
+    def _generator(self, stream: int) -> torch.Generator:
+        """One for every layer, from 1, and for each of the rest, below 0: what one draws does not move the others."""
+        key = (stream,) if stream > 0 else (0, -stream)
         state = np.random.SeedSequence(self.seed, spawn_key=key).generate_state(1, np.uint64)[0]
         return torch.Generator(self.device).manual_seed(int(state >> np.uint64(1)))
 

@@ -1,6 +1,5 @@
 """What is read off each layer of a simulation: metrics of Gram matrices, many layers at once."""
 
-import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -9,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from leadline.metrics._formulas import pairwise_metrics, spectral_metrics
-from leadline.metrics._spectrum import GRAM_CONDITION, squared_singular_values, widen
+from leadline.metrics._spectrum import gram_eigenvalues, scaled
 
 SPECTRAL = (
     "isometry_gap", "orthogonality_gap", "participation_ratio", "effective_rank", "stable_rank", "numerical_rank",
@@ -19,7 +18,7 @@ PAIRWISE = ("mean_cosine", "mean_abs_cosine", "mean_square_cosine", "distinction
 METRICS = ("rms", *SPECTRAL, *PAIRWISE)
 
 _BLOCK = 2**16  # rows that are widened at once
-_TOGETHER = 2**18  # entries of Gram matrices that are kept until they are looked at together
+_TOGETHER = 2**17  # entries of states that are kept until they are looked at together
 
 
 def gram(x: Float[Tensor, "draws d n"], y: Float[Tensor, "draws d m"] | None = None) -> Float[Tensor, "draws n m"]:
@@ -46,15 +45,15 @@ class Readings:
     wanted: Collection[str]
     width: int
     eps: float
-    _waiting: list[tuple[Tensor, Tensor | None]] = field(default_factory=list)
+    _waiting: list[Tensor] = field(default_factory=list)
     _values: dict[str, list[Tensor]] = field(default_factory=dict)
 
     def take(self, state: Float[Tensor, "draws d n"]) -> None:
         """Read the state of the next layer."""
-        own = gram(state)
-        eigenvalues = self._eigenvalues(own, state) if set(self.wanted) & set(SPECTRAL) else None
-        self._waiting.append((own, eigenvalues))
-        if len(self._waiting) * own.numel() >= _TOGETHER:
+        if not self.wanted:
+            return
+        self._waiting.append(state)
+        if len(self._waiting) * state.numel() >= _TOGETHER:
             self._look()
 
     def values(self) -> dict[str, Float[Tensor, "draws layers"]]:
@@ -62,27 +61,18 @@ class Readings:
         self._look()
         return {name: torch.cat(self._values[name]).T.contiguous() for name in METRICS if name in self.wanted}
 
-    def _eigenvalues(self, own: Tensor, state: Tensor) -> Tensor:
-        finite = own.diagonal(dim1=-2, dim2=-1).sum(-1).isfinite()
-        found = torch.linalg.eigvalsh(own if finite.all() else torch.where(finite[:, None, None], own, 0.0))
-        found = found[:, -min(own.shape[-1], self.width) :]
-        ill = (found[:, 0] * GRAM_CONDITION <= found[:, -1]) & (found[:, -1] > 0)
-        if ill.any():
-            found[ill] = squared_singular_values(widen(state[ill].mT))
-        return found if finite.all() else torch.where(finite[:, None], found, math.nan)
-
     def _look(self) -> None:
         if not self._waiting:
             return
-        grams, eigenvalues = zip(*self._waiting, strict=True)
+        x, scale = scaled(torch.stack(self._waiting).mT)
         self._waiting = []
-        g = torch.stack(grams)
-        n = g.shape[-1]
-        squares = g.diagonal(dim1=-2, dim2=-1).sum(-1)
-        found = {"rms": (squares / (n * self.width)).sqrt()}
-        if set(self.wanted) & set(PAIRWISE):
-            found |= pairwise_metrics(g, squares - g.sum((-2, -1)) / n)
-        if eigenvalues[0] is not None:
-            found |= spectral_metrics(torch.stack(eigenvalues), n=n, d=self.width, eps=self.eps)
+        n, wanted = x.shape[-2], set(self.wanted)
+        own = x @ x.mT
+        squares = own.diagonal(dim1=-2, dim2=-1).sum(-1)
+        found = {"rms": scale[..., 0, 0] * (squares / (n * self.width)).sqrt()}
+        if wanted & set(PAIRWISE):
+            found |= pairwise_metrics(own, squares - own.sum((-2, -1)) / n)
+        if wanted & set(SPECTRAL):
+            found |= spectral_metrics(gram_eigenvalues(x, own), n=n, d=self.width, eps=self.eps)
         for name in self.wanted:
             self._values.setdefault(name, []).append(found[name].cpu())

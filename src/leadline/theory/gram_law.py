@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import digamma, gammaln, roots_jacobi
+from scipy.linalg import eigh_tridiagonal
+from scipy.special import digamma, gammaln
 
 from leadline._core.errors import AssumptionError
 from leadline._core.names import check_choice
@@ -204,8 +205,15 @@ def _beta(a: float, b: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     """Gauss nodes and weights of the beta law; the point 1 where its second parameter is 0."""
     if b == 0:
         return np.ones(1), np.ones(1)
-    nodes, weights = roots_jacobi(_NODES, b - 1, a - 1)
-    return (1 + np.asarray(nodes)) / 2, np.asarray(weights) / np.sum(weights)
+    # Golub and Welsch on the Jacobi recurrence: the weights are shares, which no gamma function of a large d overflows.
+    k, p, q = np.arange(1, _NODES), b - 1, a - 1
+    total = 2 * k + p + q
+    diagonal = np.concatenate([[(q - p) / (p + q + 2)], (q**2 - p**2) / (total * (total + 2))])
+    # At k = 1 a factor p + q + 1 cancels, which may be 0.
+    squares = 4 * k * (k + p) * (k + q) / (total**2 * (total + 1))
+    squares[1:] *= (k[1:] + p + q) / (total[1:] - 1)
+    nodes, vectors = eigh_tridiagonal(diagonal, np.sqrt(squares))
+    return (1 + nodes) / 2, vectors[0] ** 2
 
 
 def _check(n: int, d: int, alpha: float, weights: str) -> None:
