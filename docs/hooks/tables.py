@@ -59,6 +59,7 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 _TABLES = {
     "options": options,
     "options of fix": partial(options, "fix"),
+    "options of simulate": partial(options, "simulate"),
     "designs": built_in_designs,
     "metrics": metrics,
     "activations": activations,

@@ -144,7 +144,8 @@ def test_what_the_law_does_not_cover_is_refused():
 
 @pytest.mark.parametrize("n", [2, 16])
 def test_plateaus_of_orthogonal_weights_go_like_one_over_the_square_root_of_any_width(n):
-    """Rising widths meet no overflow: the squared plateau times d has a limit."""
-    scaled = [orthogonality_plateau(n=n, d=d, weights="haar") * d**0.5 for d in (10**4, 10**6, 10**8)]
-    assert scaled[1:] == pytest.approx(scaled[:2], rel=2e-2 * n)
-    assert scaled[2] == pytest.approx(scaled[1], rel=1e-3)
+    """Rising widths meet no overflow and lose no digit: the squared plateau times d has a limit."""
+    scaled = [orthogonality_plateau(n=n, d=d, weights="haar") ** 2 * d for d in (10**3, 10**5, 10**7, 10**9)]
+    distance = np.abs(np.array(scaled[:3]) / scaled[3] - 1)
+    assert distance == pytest.approx(distance[0] * np.array([1, 1e-2, 1e-4]), rel=0.1, abs=1e-7)
+    assert scaled[3] == pytest.approx((n + 2) * (n - 1) / (2 * n * (n + 1)), rel=1e-6)
