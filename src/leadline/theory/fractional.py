@@ -39,9 +39,8 @@ def fractional_gradient_rate(*, n: int, d: int, alpha: float = 1.0, weights: str
 
     The right side is derived to leading order in $\alpha$ and $1/n$; the left, which has the squared inverse lengths of
     the features in closed form, is a fit of what finite sizes add: for $n \ge 6$ and $n \le d/2$ dense networks grew by
-    .88 to 1.13 of it. The other sizes are further off: .35 to .84 at n = 3 or 4 and d = 2n, up to 1.2 at n = 2d/3, and 1.17 at n = 4
-    towards infinite width, where the Gaussian law below is exact for Haar weights too.
-    Gaussian weights:
+    .88 to 1.13 of it. The other sizes are further off: .35 to .84 at n = 3 or 4 and d = 2n, up to 1.2 at n = 2d/3, and
+    1.17 at n = 4 towards infinite width, where the law of Gaussian weights is exact for Haar weights too:
 
     $$\tfrac12\log\Bigl(1 + \frac{\alpha^2}{n - 2\alpha}\Bigr),$$
 
