@@ -11,7 +11,7 @@ from leadline.theory import (
     gram_degrees_of_freedom,
     isometry_gap_plateau,
     orthogonality_plateau,
-    samples_kept_apart,
+    surviving_samples,
 )
 from leadline.theory.gram_law import _gaussian_layer, _haar_layer
 
@@ -109,14 +109,14 @@ def test_ranks_of_deep_gaussian_networks_are_those_that_survive(n, expected):
         y = x @ weight(rng, d, "gaussian").T
         x = y / scales(y)
     sigma = np.linalg.svd(x, compute_uv=False)
-    assert min(n, samples_kept_apart(d)) == expected
+    assert min(n, surviving_samples(d)) == expected
     assert abs(int(np.sum(sigma > 1e-6 * sigma[0])) - expected) <= 1
 
 
 @pytest.mark.parametrize("alpha", [0.1, 0.4, 1.0])
 def test_the_survivors_are_the_largest_number_that_meets_the_inequality(alpha):
     for d in range(1, 200):
-        most = samples_kept_apart(d, alpha=alpha)
+        most = surviving_samples(d, alpha=alpha)
         assert most == 1 or (most - 1) * (most + 2) < 4 * alpha * d
         assert most == d or most * (most + 3) >= 4 * alpha * d
 
@@ -137,7 +137,7 @@ def test_what_the_law_does_not_cover_is_refused():
     with pytest.raises(AssumptionError, match="keep 10 samples apart"):
         gram_degrees_of_freedom(n=20, d=32)
     with pytest.raises(AssumptionError, match="d=0"):
-        samples_kept_apart(0)
+        surviving_samples(0)
     with pytest.raises(UsageError, match="weights"):
         orthogonality_plateau(n=4, d=8, weights="uniform")
 

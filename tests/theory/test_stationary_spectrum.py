@@ -87,14 +87,14 @@ def test_the_density_has_mass_and_mean_one_and_the_second_moment_of_the_ratio(n,
         return quad(value, 0, math.pi / 2, limit=200)[0]
 
     assert moment(0) == pytest.approx(1, abs=1e-7) == moment(1)
-    kept = min(n, surviving_samples(d))
+    kept = min(n, math.sqrt(4 * d + 3) - 1)
     assert kept / moment(2) == pytest.approx(batch_norm_rank(n=n, d=d), rel=1e-7)
 
 
 @pytest.mark.parametrize("tau", [0.0, 0.2, 0.5, 0.9])
 def test_the_soft_rank_is_the_mass_above_the_threshold(tau):
     n = d = 100
-    kept, (_, high) = surviving_samples(d), batch_norm_spectrum(n=n, d=d)
+    kept, (_, high) = math.sqrt(4 * d + 3) - 1, batch_norm_spectrum(n=n, d=d)
     mass = quad(lambda x: float(batch_norm_spectrum_density(x, n=n, d=d)), tau * kept / d, high, limit=200)[0]
     assert batch_norm_soft_rank(n=n, d=d, tau=tau) == pytest.approx(kept * mass, rel=1e-4)
 

@@ -29,7 +29,7 @@ from leadline.theory.gram_law import (
     gram_degrees_of_freedom as gram_degrees_of_freedom,
     isometry_gap_plateau as isometry_gap_plateau,
     orthogonality_plateau as orthogonality_plateau,
-    samples_kept_apart as samples_kept_apart,
+    surviving_samples as surviving_samples,
 )
 from leadline.theory.isometry import (
     isometry_applies as isometry_applies,
@@ -111,7 +111,6 @@ from leadline.theory.stationary_spectrum import (
     batch_norm_soft_rank as batch_norm_soft_rank,
     batch_norm_spectrum as batch_norm_spectrum,
     batch_norm_spectrum_density as batch_norm_spectrum_density,
-    surviving_samples as surviving_samples,
 )
 from leadline.theory.vanilla_collapse import collapse_rate as collapse_rate
 from leadline.theory.weingarten import haar_moment as haar_moment

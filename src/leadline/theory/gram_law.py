@@ -21,7 +21,7 @@ WEIGHTS = ("gaussian", "haar")
 _NODES = 40
 
 
-def samples_kept_apart(d: int, *, alpha: float = 1.0) -> int:
+def surviving_samples(d: int, *, alpha: float = 1.0) -> int:
     r"""How many samples Gaussian weights of width $d$ keep apart at any depth.
 
     The largest n with $(n-1)(n+2) < 4\alpha d$, about $2\sqrt{\alpha d}$. A batch of more collapses, at a rate of order
@@ -38,12 +38,13 @@ def samples_kept_apart(d: int, *, alpha: float = 1.0) -> int:
         AssumptionError: If ``d`` is below 1 or ``alpha`` outside (0, 1].
 
     Source:
-        leadline: the Wishart law has a density for $\nu > n - 1$ only, here for small $\alpha$. ``surviving_samples``
-        is the real number for $\alpha = 1$ in the limit of many samples. At $\alpha = 1$ dense networks of width 32, 64
-        and 128 end at ranks of 9 to 10, 14 to 15 and 20 to 22.
+        leadline: the Wishart law has a density for $\nu > n - 1$ only, here for small $\alpha$; at $\alpha = 1$ the
+        spectrum of many samples gives $\sqrt{4d + 3} - 1$, within one of it. Dense networks of width 32, 64 and
+        128 end at ranks of 9 to 10, 14 to 15 and 20 to 22: a direction just beyond the edge fades over many times d
+        layers. daneshmand2021 states $d = \Omega(n^2)$ without the constant.
 
     Example:
-        >>> [samples_kept_apart(d) for d in (32, 64, 128)], samples_kept_apart(128, alpha=0.1)
+        >>> [surviving_samples(d) for d in (32, 64, 128)], surviving_samples(128, alpha=0.1)
         ([10, 15, 22], 6)
     """
     if d < 1:
@@ -79,7 +80,7 @@ def gram_degrees_of_freedom(*, n: int, d: int, alpha: float = 1.0, weights: str 
 
     Raises:
         AssumptionError: If not 2 ≤ n ≤ d, ``alpha`` is outside (0, 1], or Gaussian weights do not keep n samples apart
-            (n > ``samples_kept_apart``).
+            (n > ``surviving_samples``).
         UsageError: If there are no such weights.
 
     Source:
@@ -90,9 +91,9 @@ def gram_degrees_of_freedom(*, n: int, d: int, alpha: float = 1.0, weights: str 
         (33.33, inf)
     """
     _check(n, d, alpha, weights)
-    if weights == "gaussian" and n > samples_kept_apart(d, alpha=alpha):
+    if weights == "gaussian" and n > surviving_samples(d, alpha=alpha):
         raise AssumptionError(
-            f"Gaussian weights of width {d} keep {samples_kept_apart(d, alpha=alpha)} samples apart at alpha={alpha}, "
+            f"Gaussian weights of width {d} keep {surviving_samples(d, alpha=alpha)} samples apart at alpha={alpha}, "
             f"got n={n}; take more features, fewer samples or Haar weights."
         )
     noise, factor = _gaussian_layer(n, d, alpha) if weights == "gaussian" else _haar_layer(n, d, alpha)
@@ -106,7 +107,7 @@ def orthogonality_plateau(*, n: int, d: int, alpha: float = 1.0, weights: str = 
 
     $\nu$ of ``gram_degrees_of_freedom`` and $k = n$. For batch normalisation, Gaussian weights and $d \gg n^2$ it is
     $V = c_n/\sqrt d$ with $c_n = \frac{n+2}{2}\sqrt{\frac{n-1}{n(n+1)}}$; it rises as $\alpha$ falls, like
-    $1/\sqrt\alpha$. With more samples than Gaussian weights keep apart $k$ is ``samples_kept_apart`` and
+    $1/\sqrt\alpha$. With more samples than Gaussian weights keep apart $k$ is ``surviving_samples`` and
     $\nu = 4\alpha d/(k+2)$: the participation ratio $1/(V^2 + 1/n)$ tends to $\sqrt{\alpha d}$. For Haar weights
     $V^2 \approx \frac{\alpha}{2d}(1 - \frac nd)$ for small $\alpha$: it falls with $\alpha$.
 
@@ -132,7 +133,7 @@ def orthogonality_plateau(*, n: int, d: int, alpha: float = 1.0, weights: str = 
         (1.16, 0.0)
     """
     _check(n, d, alpha, weights)
-    k = min(n, samples_kept_apart(d, alpha=alpha)) if weights == "gaussian" else n
+    k = min(n, surviving_samples(d, alpha=alpha)) if weights == "gaussian" else n
     nu = 4 * alpha * d / (k + 2) if k < n else gram_degrees_of_freedom(n=n, d=d, alpha=alpha, weights=weights)
     if math.isinf(nu):
         return 0.0
@@ -168,7 +169,7 @@ def isometry_gap_plateau(*, n: int, d: int, alpha: float = 1.0, weights: str = "
         (0.024, inf)
     """
     _check(n, d, alpha, weights)
-    if weights == "gaussian" and n > samples_kept_apart(d, alpha=alpha):
+    if weights == "gaussian" and n > surviving_samples(d, alpha=alpha):
         return math.inf
     nu = gram_degrees_of_freedom(n=n, d=d, alpha=alpha, weights=weights)
     if math.isinf(nu):

@@ -10,36 +10,6 @@ from leadline._core.errors import AssumptionError
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
-def surviving_samples(d: int) -> float:
-    r"""How many independent samples a deep linear network with batch normalisation keeps independent.
-
-    $$k = \sqrt{4d + 3} - 1 \approx 2\sqrt d - 1$$
-
-    Of more samples than that about k directions stay and the others fade. A direction just beyond the edge fades
-    over many times d layers, so at finite depth a few more are seen; measured behind 3000 layers 9, 14 and 20 to 21 of
-    the 10.4, 15.1 and 21.7 at d = 32, 64 and 128.
-
-    Args:
-        d: Width, at least 1.
-
-    Returns:
-        k, a real number: the limit of wide networks with its first correction.
-
-    Raises:
-        AssumptionError: If ``d`` is below 1.
-
-    Source:
-        leadline's derivation, "Rank behind batch normalisation". daneshmand2021 states $d = \Omega(n^2)$ without the
-        constant.
-
-    Example:
-        >>> round(surviving_samples(1024), 2)
-        63.02
-    """
-    _check(1, d)
-    return math.sqrt(4 * d + 3) - 1
-
-
 def batch_norm_rank(*, n: int, d: int) -> float:
     r"""Participation ratio that a deep linear network with batch normalisation settles at.
 
@@ -183,7 +153,7 @@ def batch_norm_spectrum_density(x: ArrayLike, *, n: int, d: int) -> NDArray[np.f
 def _kept(n: int, d: int) -> tuple[float, float]:
     """The directions that stay, and the ratio y of their law: 1 at the number that can."""
     _check(n, d)
-    kept = min(float(n), surviving_samples(d))
+    kept = min(float(n), math.sqrt(4 * d + 3) - 1)  # what stays, in the limit of many samples and its first correction
     return kept, min((kept + 2) ** 2 * (kept - 1) / (4 * d * (kept + 1)), 1.0)
 
 
