@@ -27,6 +27,20 @@ def batch_norm() -> None:
     theory.depth_limit(gradient=rate)
     theory.batch_norm_rank(n=BATCH, d=WIDTH)
     theory.batch_norm_soft_rank(n=BATCH, d=WIDTH)
+    theory.batch_norm_fixed_point(PHI, n=BATCH)
+
+
+def isometry() -> None:
+    gap = theory.spectrum_gap(range(1, WIDTH + 1))
+    theory.isometry_gap_bound(gap, d=WIDTH, layers=LAYERS)
+    theory.isometry_gap_drift(range(1, WIDTH + 1))
+    theory.gradient_growth_bound(gap, d=WIDTH, layers=LAYERS)
+
+
+def fractional() -> None:
+    for weights in ("haar", "gaussian"):
+        theory.fractional_law(1.0, depth=LAYERS, n=BATCH, d=WIDTH, weights=weights)
+        theory.orthogonality_plateau(n=8, d=WIDTH, alpha=0.5, weights=weights)
 
 
 def residual() -> None:
@@ -43,10 +57,10 @@ def products() -> None:
 
 
 def everything() -> None:
-    for part in (lengths, correlations, batch_norm, residual, products):
+    for part in (lengths, correlations, batch_norm, isometry, fractional, residual, products):
         part()
 
 
 if __name__ == "__main__":
-    parts = (everything, lengths, correlations, batch_norm, residual, products)
+    parts = (everything, lengths, correlations, batch_norm, isometry, fractional, residual, products)
     show(f"Predictions for {LAYERS} layers", side_by_side({part.__name__: part for part in parts}, repeats=3))

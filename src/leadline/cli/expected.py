@@ -20,6 +20,10 @@ def expectations(found: Simulation) -> tuple[Expectation, ...]:
 
 
 def _forward(design: Any, batch: int) -> Iterator[Expectation]:
+    if _settles(design, batch):
+        rank = theory.batch_norm_fixed_point(design["activation"], n=batch).participation_ratio
+        words = "fixed point behind batch normalisation, at infinite width"
+        yield Expectation(quantity="participation_ratio", kind="level", value=rank, words=words)
     if design["norm"] != "batch" or design["activation"] != "identity" or design["eps"] or not design["alpha"]:
         return
     n, d, alpha, weights = batch - design["centred"], design["width"], design["alpha"], design["weights"]
@@ -35,6 +39,14 @@ def _forward(design: Any, batch: int) -> Iterator[Expectation]:
     if weights == "gaussian" and alpha == 1 and n >= 1:
         level = theory.batch_norm_rank(n=n, d=d)
         yield Expectation(quantity="participation_ratio", kind="level", value=level, words="stationary spectrum")
+
+
+def _settles(design: Any, batch: int) -> bool:
+    """Whether the batch has a fixed point that fluctuations of finite width leave alone."""
+    standard = design["norm"] == "batch" and design["centred"] and design["alpha"] == 1 and not design["eps"]
+    plain = design["skip"] is None and not design["gain_exponent"] and design["order"] == "linear-norm-activation"
+    known = design["activation"] != "identity" and design["activation"] in theory.ACTIVATIONS
+    return standard and plain and known and 4 <= batch and 4 * batch**2 <= design["width"]
 
 
 def _backward(design: Any, batch: int) -> Iterator[Expectation]:

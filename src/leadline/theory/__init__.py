@@ -11,6 +11,10 @@ from leadline.theory.batch_norm import (
     batch_norm_gradient_rate as batch_norm_gradient_rate,
     orthogonal_identity_rate as orthogonal_identity_rate,
 )
+from leadline.theory.batch_norm_signal import (
+    BatchNormFixedPoint as BatchNormFixedPoint,
+    batch_norm_fixed_point as batch_norm_fixed_point,
+)
 from leadline.theory.correlation import CorrelationMap as CorrelationMap, correlation_map as correlation_map
 from leadline.theory.depth_limit import DepthBound as DepthBound, depth_limit as depth_limit
 from leadline.theory.fractional import (

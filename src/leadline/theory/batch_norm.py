@@ -111,10 +111,10 @@ def _wide_rate(phi: Activation, n: int) -> float:
     f, g = phi.function, phi.derivative
 
     def one(function: ArrayFunction) -> float:
-        return _sphere_expectation(lambda x, y: function(x), n, phi.breakpoints)
+        return sphere_expectation(lambda x, y: function(x), n, phi.breakpoints)
 
     def two(function: ArrayFunction) -> float:
-        return _sphere_expectation(lambda x, y: function(x) * function(y), n, phi.breakpoints)
+        return sphere_expectation(lambda x, y: function(x) * function(y), n, phi.breakpoints)
 
     spread = one(lambda x: f(x) ** 2) - two(f)
     if spread <= 1e-15:
@@ -126,7 +126,7 @@ def _wide_rate(phi: Activation, n: int) -> float:
     return 0.5 * math.log(n * (trace - radial) / ((n - 1) * (n - 3) * spread))
 
 
-def _sphere_expectation(function: PairFunction, n: int, breakpoints: tuple[float, ...]) -> float:
+def sphere_expectation(function: PairFunction, n: int, breakpoints: tuple[float, ...]) -> float:
     """E f(x_1, x_2) for two coordinates of √n u, u uniform on the unit sphere of Rⁿ orthogonal to the ones.
 
     x_1 = √(n−1) sin α and x_2 = √(n−1) (−sin α + √(n(n−2)) cos α sin β)/(n−1) with angles of density
