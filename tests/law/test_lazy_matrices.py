@@ -192,3 +192,27 @@ def test_frames_with_the_signs_of_lapack_are_rejected_by_entries_alone(
     found = differing(answers(w.matmul, w.rmatmul, 12, 12), answers(*dense(dense_haar(12, 12, generator)), 12, 12))
     assert "first entry forward" in found
     assert not any(name.startswith("length") for name in found)
+
+
+@pytest.mark.slow
+def test_what_is_asked_once_has_the_law_of_a_dense_product(generator: torch.Generator) -> None:
+    """With a column that depends on the others; a scale that is off by 3 % is told."""
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    x = torch.cat([x, x[:, :1] - 2 * x[:, 1:2]], dim=1).expand(DRAWS, -1, -1)
+
+    def answered(y: Tensor) -> dict[str, Tensor]:
+        return {
+            "first": y[:, 0, 0],
+            "last": y[:, -1, -1],
+            "two rows": y[:, 0, 0] * y[:, 1, 2],
+            "two columns": (y[..., 0] * y[..., 1]).sum(1),
+            "length": y.square().sum((1, 2)),
+            "dependence": (y[..., 0] - 2 * y[..., 1] - y[..., 3]).abs().amax(1),
+        }
+
+    def once(scale: float) -> Tensor:
+        return LazyGaussian(6, 5, scale=scale, draws=(DRAWS,), generator=generator).once(x)
+
+    expected = answered(dense_gaussian(6, 5, generator) @ x)
+    assert differing(answered(once(SCALE)), expected) == []
+    assert differing(answered(once(1.03 * SCALE)), expected) != []

@@ -46,7 +46,7 @@ def _settles(design: Any, batch: int) -> bool:
     standard = design["norm"] == "batch" and design["centred"] and design["alpha"] == 1 and not design["eps"]
     plain = design["skip"] is None and not design["gain_exponent"] and design["order"] == "linear-norm-activation"
     known = design["activation"] != "identity" and design["activation"] in theory.ACTIVATIONS
-    return standard and plain and known and 4 <= batch and 4 * batch**2 <= design["width"]
+    return standard and plain and known and batch >= 4 and 4 * batch**2 <= design["width"]
 
 
 def _backward(design: Any, batch: int) -> Iterator[Expectation]:

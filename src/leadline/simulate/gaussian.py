@@ -2,10 +2,12 @@
 
 import math
 
+import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from leadline.simulate.matrix import LazyMatrix
-from leadline.simulate.orthonormal import inner
+from leadline.simulate.orthonormal import check_columns, inner
 from leadline.simulate.pairs import Pairs
 
 
@@ -35,7 +37,6 @@ class LazyGaussian(LazyMatrix):
         leadline: derived in the documentation (Explanation, Random matrices on demand).
 
     Example:
-        >>> import torch
         >>> w = LazyGaussian(1000, 2000, generator=torch.Generator().manual_seed(0))
         >>> x = torch.randn(2000, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
         >>> y = w.matmul(x)
@@ -44,6 +45,31 @@ class LazyGaussian(LazyMatrix):
         >>> w.revealed
         6
     """
+
+    def once(self, x: Float[Tensor, "*draws d_in n"]) -> Float[Tensor, "*draws d_out n"]:
+        r"""The product of a matrix that is asked this once and never again: nothing is noted.
+
+        Only lengths and angles of the columns count: $W x$ has the law of $\frac{s}{\sqrt{d_{in}}}\, G R$ with
+        $R^\top R = x^\top x$, no basis is needed, and dependent columns cost nothing. The same law as ``matmul``, other
+        numbers.
+
+        Args:
+            x: Columns, for every draw.
+
+        Returns:
+            The product, in the dtype of ``x``.
+
+        Example:
+            >>> w = LazyGaussian(1000, 2000, generator=torch.Generator().manual_seed(0))
+            >>> w.once(torch.ones(2000, 3)).std(dim=-1).max() < 1e-5, w.revealed
+            (tensor(True), 0)
+        """
+        check_columns(x, (*self.draws, self.d_in), of=f"`once` of a lazy matrix of shape {self.shape}")
+        self._settle(x)
+        triangle = torch.linalg.qr(x, mode="r").R
+        wanted = torch.ones(triangle.shape[-2], dtype=torch.bool, device=x.device)
+        fresh = self._normal(self.d_out, wanted, x)
+        return fresh @ triangle.mul_(self.scale / math.sqrt(self.d_in))
 
     def _nothing(self) -> tuple[Pairs, ...]:
         return self._empty(self.d_in, self.d_out), self._empty(self.d_out, self.d_in)

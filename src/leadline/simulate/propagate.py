@@ -23,6 +23,7 @@ LOSSES = ("cotangent", "cross_entropy")
 _CLASSES = 10
 _DRAWN = ("batch", "cotangent", "head", "labels")
 _HELD = 2**25  # entries of states that may be held without checkpoints
+_SHORT = 2**14  # entries of a state that reflections factorise in less time than Gram matrices
 _PER_LAYER = 5  # states' worth of memory that a layer takes until its gradient has passed
 
 OnLayer = Callable[[str, int, int], None]
@@ -60,7 +61,8 @@ def propagate(
         draws: Independent draws of all weights, at once.
         seed: Of the batch, every layer's weights, and the gradient that goes in at the end. The first layers of a
             deeper chain, and those of another loss, are the same.
-        backward: Whether the gradient is sent back.
+        backward: Whether the gradient is sent back. Without it narrow Gaussian layers are drawn another way: the law
+            is the same, the numbers are others.
         loss: ``"cotangent"`` (a random gradient of norm 1 at the output) or ``"cross_entropy"`` (the mean over the
             batch, of random labels and a Gaussian linear head with 10 classes and entries of variance $1/d$).
         metrics: What is measured of the input and behind every layer, among ``rms`` and the metrics of
@@ -94,7 +96,15 @@ def propagate(
         raise UsageError(f"draws, batch and segment must be at least 1, got {draws}, {batch} and {segment}.")
     if dtype not in (torch.float32, torch.float64):
         raise UsageError(f"dtype must be float32 or float64, got {dtype}.")
-    run = _Run(chain=chain, draws=draws, seed=seed, dtype=dtype, device=torch.device(device), on_layer=on_layer)
+    run = _Run(
+        chain=chain,
+        draws=draws,
+        seed=seed,
+        dtype=dtype,
+        device=torch.device(device),
+        on_layer=on_layer,
+        returns=backward,
+    )
     state = run.input(x, batch)
     readings = Readings(wanted=metrics, width=chain.width, eps=torch.finfo(dtype).eps)
     held = segment or run.segment(state.numel())
@@ -141,6 +151,7 @@ class _Run:
     dtype: torch.dtype
     device: torch.device
     on_layer: OnLayer | None
+    returns: bool = True  # whether the gradient comes back
 
     def input(self, x: Tensor | None, batch: int) -> Tensor:
         """The batch as columns, for every draw."""
@@ -166,7 +177,7 @@ class _Run:
         for number in range(start + 1, stop + 1):
             matrix = self._matrix(number)
             fed = chain.head(state, number)
-            product = matrix.matmul(fed)
+            product = self._product(matrix, fed)
             if chain.skip is not None:
                 product = state + chain.skip * product
             if kept:
@@ -176,6 +187,12 @@ class _Run:
                 readings.take(state)
                 self._tell("forward", number)
         return layers, state
+
+    def _product(self, matrix: LazyMatrix, fed: Tensor) -> Tensor:
+        """Where no gradient comes back, small Gaussian matrices need not remember what they were asked."""
+        small = fed.shape[-2] * fed.shape[-1] <= _SHORT
+        forgets = isinstance(matrix, LazyGaussian) and not self.returns and small
+        return matrix.once(fed) if forgets else matrix.matmul(fed)
 
     def backward(
         self, output: Tensor, layers: list[_Layer], checkpoints: list[Tensor], starts: list[int], *, loss: str
