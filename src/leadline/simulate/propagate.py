@@ -191,8 +191,9 @@ class _Run:
     def _product(self, matrix: LazyMatrix, fed: Tensor) -> Tensor:
         """Where no gradient comes back, small Gaussian matrices need not remember what they were asked."""
         small = fed.shape[-2] * fed.shape[-1] <= _SHORT
-        forgets = isinstance(matrix, LazyGaussian) and not self.returns and small
-        return matrix.once(fed) if forgets else matrix.matmul(fed)
+        if small and not self.returns and isinstance(matrix, LazyGaussian):
+            return matrix.once(fed)
+        return matrix.matmul(fed)
 
     def backward(
         self, output: Tensor, layers: list[_Layer], checkpoints: list[Tensor], starts: list[int], *, loss: str
