@@ -150,6 +150,16 @@ def test_a_column_that_is_not_finite_spoils_only_itself(generator: torch.Generat
     torch.testing.assert_close(w.rmatmul(y[:, [0, 2]]), x[:, [0, 2]])
 
 
+@pytest.mark.parametrize("kind", MAKERS)
+def test_the_first_answer_to_what_is_not_finite_is_nan_and_to_nothing_zero(
+    kind: str, generator: torch.Generator
+) -> None:
+    w = MAKERS[kind](generator=generator)
+    x = torch.full((w.d_in, 2), torch.nan, dtype=torch.float64)
+    assert w.matmul(x).isnan().all()
+    assert MAKERS[kind](generator=generator).matmul(torch.zeros_like(x)).eq(0).all()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_dtype_follows_the_first_product(dtype: torch.dtype, generator: torch.Generator) -> None:
     w = LazyHaar(40, generator=generator)

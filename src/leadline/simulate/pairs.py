@@ -29,6 +29,8 @@ class Pairs:
         """New directions of the columns of ``x``, in which draws each is one, and coefficients in old and new."""
         new, coefficients, found = new_directions(x, self.directions.mT)
         some = in_any_draw(found)
+        # With no direction at all, a column that is not finite would be answered with the empty sum.
+        some[: int(self.directions.shape[-2] == 0 and not some.any())] = True
         if not some.all():
             old = torch.ones(self.directions.shape[-2], dtype=torch.bool, device=x.device)
             new, found, coefficients = new[..., some], found[..., some], coefficients[..., torch.cat([old, some]), :]
