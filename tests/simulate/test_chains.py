@@ -46,6 +46,21 @@ def test_a_chain_is_the_dense_network_of_its_materialised_weights(
         assert found.array(metric) == pytest.approx(expected, rel=1e-8, abs=1e-10)
 
 
+@pytest.mark.parametrize("seed", [0, 4])  # where 32 bits of a hash would give two of the layers the same weights
+def test_no_two_of_a_hundred_thousand_layers_share_their_weights(seed: int) -> None:
+    chain, cpu = Chain(width=4, depth=1), torch.device("cpu")
+    run = _Run(chain=chain, draws=1, seed=seed, dtype=torch.float64, device=cpu, on_layer=None)
+    # Torch's generator on the CPU takes no more of a seed.
+    seeds = [run._generator(stream).initial_seed() & 0xFFFFFFFF for stream in range(-4, 100_001)]
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_what_overflows_is_nan_and_stays_so() -> None:
+    chain = Chain(width=20, depth=12, weights="gaussian", norm="none", gain=1e6)
+    found = propagate(chain, batch=4, dtype=torch.float32, metrics=("participation_ratio",))
+    assert np.isnan(found.array("participation_ratio")[:, -4:]).all()
+
+
 def test_cross_entropy_sends_back_softmax_minus_label_over_the_batch() -> None:
     chain = Chain(width=20, depth=2)
     run = _Run(chain=chain, draws=3, seed=0, dtype=torch.float64, device=torch.device("cpu"), on_layer=None)

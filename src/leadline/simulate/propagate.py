@@ -243,13 +243,19 @@ class _Run:
 
     def _generator(self, stream: int) -> torch.Generator:
         """One for every layer, from 1, and for each of the rest, below 0: what one draws does not move the others."""
-        key = (stream,) if stream > 0 else (0, -stream)
-        state = np.random.SeedSequence(self.seed, spawn_key=key).generate_state(1, np.uint64)[0]
-        return torch.Generator(self.device).manual_seed(int(state >> np.uint64(1)))
+        first, last = (int(key) for key in np.random.SeedSequence(self.seed).generate_state(2))
+        return torch.Generator(self.device).manual_seed(_permuted((stream ^ first) & 0xFFFFFFFF) ^ last)
 
     def _tell(self, direction: str, done: int) -> None:
         if self.on_layer is not None:
             self.on_layer(direction, done, self.chain.depth)
+
+
+def _permuted(number: int) -> int:
+    """A permutation of 32 bits, all that torch's generator takes of a seed: no two streams are the same."""
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        number = ((number ^ (number >> shift)) * factor) & 0xFFFFFFFF
+    return number ^ (number >> 16)
 
 
 def _pulled_back(delta: Tensor, at: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
