@@ -60,6 +60,7 @@ _TABLES = {
     "options": options,
     "options of fix": partial(options, "fix"),
     "options of simulate": partial(options, "simulate"),
+    "options of reproduce": partial(options, "reproduce"),
     "designs": built_in_designs,
     "metrics": metrics,
     "activations": activations,

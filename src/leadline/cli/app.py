@@ -18,6 +18,7 @@ from leadline._version import __version__
 from leadline.cli.check import check
 from leadline.cli.console import say
 from leadline.cli.fix import fix
+from leadline.cli.reproduce import reproduce
 from leadline.cli.simulate import simulate
 
 HEALTHY, ERROR_FOUND, WRONG_CALL, BUG, INTERRUPTED = 0, 1, 2, 3, 130
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command()(check)
 app.command()(fix)
 app.command()(simulate)
+app.command()(reproduce)
 
 
 def _show_version(asked: bool) -> bool:

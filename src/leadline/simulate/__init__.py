@@ -7,6 +7,6 @@ from leadline.simulate.haar import LazyHaar as LazyHaar
 from leadline.simulate.linear import LazyLinear as LazyLinear
 from leadline.simulate.matrix import LazyMatrix as LazyMatrix
 from leadline.simulate.orthonormal import orthonormalised as orthonormalised
-from leadline.simulate.propagate import propagate as propagate
+from leadline.simulate.propagate import propagate as propagate, states as states
 from leadline.simulate.semi_orthogonal import LazySemiOrthogonal as LazySemiOrthogonal
 from leadline.simulate.training import LazySGD as LazySGD

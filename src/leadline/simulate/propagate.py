@@ -1,7 +1,7 @@
 """Signals forward and gradients backward through a chain whose weights are never formed."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -128,6 +128,47 @@ def propagate(
         dtype=str(dtype).removeprefix("torch."),
         values={name: tuple(map(tuple, value.tolist())) for name, value in values.items()},
     )
+
+
+def states(
+    chain: Chain,
+    x: Float[Tensor, "n d"] | None = None,
+    *,
+    batch: int = 16,
+    draws: int = 1,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
+) -> Iterator[Float[Tensor, "draws n d"]]:
+    """The input and what every layer makes of it, one after another, for what ``propagate`` does not measure.
+
+    Args:
+        chain: The design.
+        x: As in ``propagate``.
+        batch: Likewise.
+        draws: Likewise.
+        seed: Likewise; the states are those of ``propagate`` without the gradient.
+        dtype: Likewise.
+        device: Likewise.
+
+    Yields:
+        States; rows are samples.
+
+    Raises:
+        UsageError: If an argument has a wrong value or shape.
+
+    Example:
+        >>> [tuple(x.shape) for x in states(Chain(width=8, depth=2), batch=3)]
+        [(1, 3, 8), (1, 3, 8), (1, 3, 8)]
+    """
+    run = _Run(
+        chain=chain, draws=draws, seed=seed, dtype=dtype, device=torch.device(device), on_layer=None, returns=False
+    )
+    state = run.input(x, batch)
+    yield state.mT
+    for layer in range(chain.depth):
+        _, state = run.forward(state, layer, layer + 1, None, kept=False)
+        yield state.mT
 
 
 @dataclass(frozen=True, kw_only=True)

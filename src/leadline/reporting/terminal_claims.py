@@ -1,0 +1,78 @@
+"""Claims and verdicts in the terminal."""
+
+import math
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from leadline._core.claims import Claim, Part, Verdict
+from leadline._core.wording import count, number
+from leadline.reporting.terminal_table import Column, fitted_table
+
+_STYLES = {"holds": "green", "fails": "bold red", "undecided": "yellow"}
+
+
+def claim_list(claims: Sequence[Claim], *, width: int) -> RenderableType:
+    """Every claim with its place in the paper and what it states."""
+    columns = [
+        Column(header="claim", cells=[claim.id for claim in claims], justify="left", importance=9),
+        Column(
+            header="states", cells=[claim.statement for claim in claims], justify="left", elastic=True, importance=8
+        ),
+        Column(header="where", cells=[claim.source.locator for claim in claims], justify="left", elastic=True),
+        Column(header="seconds", cells=[number(claim.seconds) for claim in claims], importance=7),
+    ]
+    return fitted_table(columns, width=width)
+
+
+def verdict_table(verdicts: Sequence[Verdict], claims: Sequence[Claim], *, width: int) -> RenderableType:
+    """A row a claim with the number that decides it; what fails or stays open in sentences below.
+
+    Args:
+        verdicts: What was found.
+        claims: The claims, in the same order.
+        width: Columns of the terminal; no line is longer.
+    """
+    deciding = [verdict.deciding for verdict in verdicts]
+    columns = [
+        Column(header="claim", cells=[verdict.id for verdict in verdicts], justify="left", importance=9),
+        Column(header="verdict", cells=[verdict.verdict for verdict in verdicts], justify="left", importance=8),
+        Column(
+            header="what decides", cells=[part.name if part else "" for part in deciding], justify="left", elastic=True
+        ),
+        Column(header="estimate", cells=[_estimate(part) for part in deciding], importance=7),
+        Column(header="expected", cells=[_limits(part) for part in deciding], importance=6),
+        Column(header="s", cells=[number(verdict.seconds) for verdict in verdicts], importance=5),
+    ]
+    styles = [_STYLES[verdict.verdict] for verdict in verdicts]
+    tally = [f"{sum(v.verdict == word for v in verdicts)} {word}" for word in _STYLES]
+    return Group(
+        fitted_table(columns, width=width, styles=styles),
+        *(Text(line) for line in _sentences(verdicts, claims)),
+        Text(f"{count(len(verdicts), 'claim')}: {', '.join(tally)}.", style="bold"),
+    )
+
+
+def _sentences(verdicts: Sequence[Verdict], claims: Sequence[Claim]) -> list[str]:
+    lines = []
+    for verdict, claim in zip(verdicts, claims, strict=True):
+        if verdict.verdict != "holds":
+            parts = [part for part in verdict.parts if part.outcome == verdict.verdict]
+            found = "; ".join(f"{part.name} {_estimate(part)}, expected {_limits(part)}" for part in parts)
+            lines.append(f"{claim.id} {verdict.verdict}: {claim.statement} {verdict.reason or found}")
+    return lines
+
+
+def _estimate(part: Part | None) -> str:
+    if part is None or part.low == part.high:
+        return "" if part is None else number(part.estimate)
+    return f"{number(part.estimate)} [{number(part.low)}, {number(part.high)}]"
+
+
+def _limits(part: Part | None) -> str:
+    if part is None or (math.isinf(part.least) and math.isinf(part.most)):
+        return ""
+    if math.isinf(part.least):
+        return f"≤ {number(part.most)}"
+    return f"≥ {number(part.least)}" if math.isinf(part.most) else f"{number(part.least)} to {number(part.most)}"

@@ -1,0 +1,10 @@
+"""The papers, claim by claim: what each states, how it is decided, and what a check on this machine comes to."""
+
+from leadline.studies.claims import (
+    Evidence as Evidence,
+    check as check,
+    claim as claim,
+    claims as claims,
+    selected as selected,
+)
+from leadline.studies.parts import exact as exact, mean as mean, ratio as ratio

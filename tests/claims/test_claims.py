@@ -1,0 +1,90 @@
+"""The papers' claims: records, decisions, and those whose checks take seconds."""
+
+import math
+
+import numpy as np
+import pytest
+
+from leadline import studies
+from leadline._core.claims import PAPERS, Part
+from leadline._core.errors import UsageError
+from leadline.studies.daneshmand2021 import beyond
+from leadline.studies.meterez2023 import isometry
+
+QUICK = [claim.id for claim in studies.claims() if claim.seconds <= 3]
+
+
+def test_every_claim_says_what_it_states_where_and_how_it_is_decided():
+    claims = studies.claims()
+    assert len({claim.id for claim in claims}) == len(claims) > 50
+    for claim in claims:
+        assert claim.statement.endswith(".") and claim.rule.endswith(".") and claim.source.locator
+        assert claim.source.key == PAPERS[claim.id[0]]
+        assert 0 <= claim.seconds < 180
+
+
+@pytest.mark.claims
+@pytest.mark.parametrize("name", QUICK)
+def test_quick_checks_do_not_fail(name):
+    verdict = studies.check(name)
+    assert verdict.verdict != "fails", verdict.deciding
+    assert verdict.rows or verdict.reason
+
+
+@pytest.mark.claims
+def test_most_quick_checks_hold_on_another_seed():
+    found = [studies.check(name, seed=1).verdict for name in QUICK]
+    assert found.count("holds") > 0.8 * len(found) and "fails" not in found
+
+
+def test_a_bound_that_says_nothing_decides_nothing():
+    verdict = studies.check("B6")
+    assert verdict.verdict == "undecided" and "where no gap exceeds" in verdict.reason
+    assert all(part.outcome == "holds" for part in verdict.parts)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [(1.1, 1.2, "holds"), (0.9, 1.1, "undecided"), (0.5, 0.9, "fails"), (1.9, 2.1, "undecided"), (2.1, 3, "fails")],
+)
+def test_a_part_holds_only_with_all_of_its_interval(low, high, outcome):
+    assert Part(name="", estimate=(low + high) / 2, low=low, high=high, least=1, most=2).outcome == outcome
+
+
+def test_numbers_that_are_none_decide_nothing():
+    assert studies.exact("", math.nan, most=1).outcome == "undecided"
+    assert studies.mean("", [], most=1).outcome == "undecided"
+    assert studies.mean("", [0.5], most=1).outcome == "undecided"
+
+
+def test_intervals_of_means_have_their_level():
+    rng = np.random.default_rng(0)
+    parts = [studies.mean("", rng.standard_normal(8)) for _ in range(4000)]
+    covered = np.mean([part.low <= 0 <= part.high for part in parts])
+    assert abs(covered - 0.99) < 4 * math.sqrt(0.0099 / 4000)
+
+
+@pytest.mark.claims
+def test_the_plateau_of_gaussian_weights_is_not_found_with_orthogonal_ones(monkeypatch):
+    gaps = beyond._squared_gaps
+    monkeypatch.setattr(beyond, "_squared_gaps", lambda n, d, *, weights, seed: gaps(n, d, weights="haar", seed=seed))
+    assert studies.check("B13").verdict == "fails"
+
+
+@pytest.mark.parametrize("name", ["A1", "A2", "A3"])
+def test_another_normalisation_does_not_have_its_laws(name, monkeypatch):
+    monkeypatch.setattr(isometry, "batch_norm", lambda x: x / np.linalg.norm(x, axis=0, keepdims=True))
+    assert studies.check(name).verdict == "fails"
+
+
+def test_seeds_decide_what_is_drawn():
+    one, again, other = (studies.check("B3", seed=seed) for seed in (1, 1, 2))
+    assert one.parts == again.parts != other.parts
+
+
+def test_what_is_no_claim_is_refused():
+    with pytest.raises(UsageError, match="no claim or paper 'B99'.*--list"):
+        studies.selected(["B99"])
+    with pytest.raises(UsageError, match="did you mean meterez2023"):
+        studies.selected(["meteres2023"])
+    assert {claim.id[0] for claim in studies.selected(["bjorck2018"])} == {"D"}
