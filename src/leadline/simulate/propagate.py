@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -284,8 +284,13 @@ class _Run:
 
     def _generator(self, stream: int) -> torch.Generator:
         """One for every layer, from 1, and for each of the rest, below 0: what one draws does not move the others."""
-        first, last = (int(key) for key in np.random.SeedSequence(self.seed).generate_state(2))
+        first, last = self._keys
         return torch.Generator(self.device).manual_seed(_permuted((stream ^ first) & 0xFFFFFFFF) ^ last)
+
+    @cached_property
+    def _keys(self) -> tuple[int, int]:
+        first, last = np.random.SeedSequence(self.seed).generate_state(2)
+        return int(first), int(last)
 
     def _tell(self, direction: str, done: int) -> None:
         if self.on_layer is not None:
