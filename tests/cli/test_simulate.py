@@ -30,6 +30,15 @@ def test_gradients_grow_at_the_rate_that_is_said(tmp_path: Path):
     assert expected["log_grad_norm"] == pytest.approx(measured.estimate, rel=0.12)
 
 
+def test_centred_samples_are_one_fewer_for_the_rank_and_have_no_law_of_their_angles(tmp_path: Path):
+    path = tmp_path / "simulation.json"
+    assert main([*SMALL, "--weights", "gaussian", "--centred", "--json", str(path)]) == 0
+    found = Simulation.load(path)
+    (expected,) = found.expected
+    assert expected.quantity == "participation_ratio"
+    assert found.array("participation_ratio")[:, 20:].mean() == pytest.approx(expected.value, rel=0.1)
+
+
 def test_where_no_law_speaks_none_is_said(tmp_path: Path):
     path = tmp_path / "simulation.json"
     assert main([*SMALL, "--norm", "layer", "--activation", "tanh", "--json", str(path)]) == 0

@@ -27,14 +27,17 @@ def _forward(design: Any, batch: int) -> Iterator[Expectation]:
     if design["norm"] != "batch" or design["activation"] != "identity" or design["eps"] or not design["alpha"]:
         return
     n, d, alpha, weights = batch - design["centred"], design["width"], design["alpha"], design["weights"]
-    free = design["skip"] is None and not design["gain_exponent"]
+    free = design["skip"] is None and not design["gain_exponent"] and not design["centred"]
     if weights == "haar" and n >= d >= 2 and free:
         rate = theory.isometry_gap_rate(d, alpha=alpha)
         yield Expectation(quantity="isometry_gap", kind="rate", value=rate, words="sharp rate near isometry")
     if 2 <= n <= d and free:
         level = theory.orthogonality_plateau(n=n, d=d, alpha=alpha, weights=weights)
         yield Expectation(
-            quantity="orthogonality_gap", kind="level", value=level, words="Wishart law of the Gram matrix"
+            quantity="orthogonality_gap",
+            kind="level",
+            value=level,
+            words="Wishart law of the Gram matrix, its root mean square",
         )
     if weights == "gaussian" and alpha == 1 and n >= 1:
         level = theory.batch_norm_rank(n=n, d=d)

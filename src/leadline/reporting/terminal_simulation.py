@@ -50,7 +50,7 @@ def headline(found: Simulation) -> str:
     parts = [
         f"{design['depth']:,} layers of width {design['width']:,}",
         f"{design['weights']} weights",
-        "no normalisation" if design["norm"] == "none" else f"{design['norm']} norm",
+        "no normalisation" if design["norm"] == "none" else f"{'centred ' * design['centred']}{design['norm']} norm",
         *([f"alpha {design['alpha']:g}"] if design["norm"] == "batch" and design["alpha"] != 1 else []),
         *([f"skip {design['skip']:g}"] if design["skip"] is not None else []),
         design["activation"],
