@@ -31,11 +31,6 @@ class Claim:
     seconds: float
     deviations: str = ""
 
-    @property
-    def paper(self) -> str:
-        """Key of the paper."""
-        return PAPERS[self.id[0]]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Part:

@@ -36,6 +36,11 @@ class Panel:
     codes: frozenset[str]
 
 
+def single(key: str, title: str, metric: str, axis: Literal["log", "linear", "share"]) -> Panel:
+    """A panel of one metric in which no findings are marked."""
+    return Panel(key=key, title=title, metrics=(metric,), axis=axis, codes=frozenset())
+
+
 PANELS = (
     Panel(
         key="forward",

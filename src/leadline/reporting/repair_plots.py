@@ -2,29 +2,25 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from leadline._core.profile import LayerProfile
 from leadline._core.repair import Curve, Proof
 from leadline.reporting import traces
 from leadline.reporting.comparison import Comparison
-from leadline.reporting.plots import COLOURS, Figure, Panel, layout, limits, place
+from leadline.reporting.plots import COLOURS, Figure, Panel, layout, limits, place, single
 
 # Before is behind: dashed, in the colour that warns.
 _SIDES = (("before", COLOURS[1], "diamond", "dash"), ("after", COLOURS[0], "circle", "solid"))
 _DASHES = ("solid", "dash", "dot", "dashdot")
 
 
-def _panel(key: str, title: str, metric: str, axis: Literal["log", "linear", "share"]) -> Panel:
-    return Panel(key=key, title=title, metrics=(metric,), axis=axis, codes=frozenset())
-
-
 PANELS = (
-    _panel("forward", "Forward: the size of the signal", "rms", "log"),
-    _panel("backward", "Backward: the size of the gradient", "grad_norm", "log"),
-    _panel("weights", "Backward: the gradient of the weights", "weight_grad_norm", "log"),
-    _panel("rank", "Rank: directions that carry the batch", "participation_ratio", "linear"),
-    _panel("distinction", "Distinction: what still tells samples apart", "distinction", "log"),
+    single("forward", "Forward: the size of the signal", "rms", "log"),
+    single("backward", "Backward: the size of the gradient", "grad_norm", "log"),
+    single("weights", "Backward: the gradient of the weights", "weight_grad_norm", "log"),
+    single("rank", "Rank: directions that carry the batch", "participation_ratio", "linear"),
+    single("distinction", "Distinction: what still tells samples apart", "distinction", "log"),
 )
 
 
@@ -58,7 +54,7 @@ def _figure(panel: Panel, sides: Sequence[Sequence[LayerProfile]]) -> Figure:
 
 def training_figure(proof: Proof) -> Figure:
     """Every run's losses against its steps; a run that diverged ends in a mark."""
-    panel = _panel("training", "", "loss", "log")
+    panel = single("training", "", "loss", "log")
     shown = [loss for curve in proof.curves for loss in curve.losses]
     span = limits(panel.axis, shown)
     rates = sorted({curve.learning_rate for curve in proof.curves}, reverse=True)

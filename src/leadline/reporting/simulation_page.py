@@ -1,31 +1,27 @@
 """The page of a simulation: its design, every quantity against depth with theory overlaid, and a table of both."""
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from leadline._core.simulation import Expectation, Simulation
 from leadline.reporting import traces
 from leadline.reporting.html import page, rendered
-from leadline.reporting.plots import COLOURS, Figure, Panel, layout, limits
-from leadline.reporting.terminal_simulation import headline, summary
+from leadline.reporting.plots import COLOURS, Figure, Panel, layout, limits, single
+from leadline.reporting.simulation_words import headline, summary
 
 _OUTER = 10, 90  # percentiles of the band over draws
 
 
-def _panel(key: str, title: str, metric: str, axis: Literal["log", "linear", "share"]) -> Panel:
-    return Panel(key=key, title=title, metrics=(metric,), axis=axis, codes=frozenset())
-
-
 PANELS = (
-    _panel("forward", "Forward: the size of the signal", "rms", "log"),
-    _panel("backward", "Backward: the size of the gradient", "log_grad_norm", "linear"),
-    _panel("weights", "Backward: the gradient of the weights", "log_weight_grad_norm", "linear"),
-    _panel("isometry", "Isometry: how far from orthogonal samples are", "isometry_gap", "log"),
-    _panel("orthogonality", "Orthogonality: the same, bounded", "orthogonality_gap", "log"),
-    _panel("rank", "Rank: directions that carry the batch", "participation_ratio", "linear"),
-    _panel("likeness", "Likeness: how alike samples have become", "mean_square_cosine", "log"),
+    single("forward", "Forward: the size of the signal", "rms", "log"),
+    single("backward", "Backward: the size of the gradient", "log_grad_norm", "linear"),
+    single("weights", "Backward: the gradient of the weights", "log_weight_grad_norm", "linear"),
+    single("isometry", "Isometry: how far from orthogonal samples are", "isometry_gap", "log"),
+    single("orthogonality", "Orthogonality: the same, bounded", "orthogonality_gap", "log"),
+    single("rank", "Rank: directions that carry the batch", "participation_ratio", "linear"),
+    single("likeness", "Likeness: how alike samples have become", "mean_square_cosine", "log"),
 )
 
 
@@ -55,7 +51,7 @@ def _figure(panel: Panel, found: Simulation) -> Figure:
     data = []
     expected = next((one for one in found.expected if one.quantity == name), None)
     if expected is not None:
-        data.append(_theory(expected, layers, middle, logarithmic=name.startswith("log_")))
+        data.append(_theory(expected, layers, middle, panel))
     if found.draws > 1:
         data.append(_band(layers, low, high, panel.axis))
     data.append(_line(name, layers, middle, panel.axis))
@@ -100,9 +96,9 @@ def _band(layers: list[int], low: np.ndarray, high: np.ndarray, axis: str) -> di
     }
 
 
-def _theory(expected: Expectation, layers: list[int], middle: np.ndarray, *, logarithmic: bool) -> dict[str, Any]:
+def _theory(expected: Expectation, layers: list[int], middle: np.ndarray, panel: Panel) -> dict[str, Any]:
     """A level, or a rate as a line through the median of what was measured."""
-    depth = np.array(layers, dtype=float)
+    depth, logarithmic = np.array(layers, dtype=float), expected.quantity.startswith("log_")
     if expected.kind == "level":
         y = np.full(len(layers), expected.value)
     else:
@@ -116,7 +112,7 @@ def _theory(expected: Expectation, layers: list[int], middle: np.ndarray, *, log
         "mode": "lines",
         "name": "theory",
         "x": layers,
-        "y": [value if math.isfinite(value) and value else None for value in y.tolist()],
+        "y": [traces.shown(value, panel.axis) for value in y.tolist()],
         "line": {"color": traces.THEORY_COLOUR, "width": 7, "dash": "9px,4px"},
         "opacity": 0.5,
         "legendrank": 2000,

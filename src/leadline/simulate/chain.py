@@ -51,7 +51,7 @@ class Chain:
     |---|---|
     | Meterez et al. 2023, eq. 3 | Haar weights, ``"batch"``; eq. 11 with an activation, ``centred``, $k = 0.4$ |
     | Daneshmand et al. 2021, eq. 1 | Gaussian weights, ``"batch"``; App. F in the order ``"activation-linear-norm"`` |
-    | Daneshmand et al. 2020 | Gaussian weights, ``"batch"``, with a skip $\gamma$ or without ($\gamma = \infty$) |
+    | Daneshmand et al. 2020 | Gaussian weights, ``"batch"``; a skip $\gamma$ there is $\gamma\sqrt d$ here |
     | an unnormalised linear network, up to its scale | ``"batch"`` with ``alpha=0`` |
 
     Attributes:
