@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Callable, Mapping
 
 import pytest
 import torch
@@ -126,6 +127,31 @@ def test_outputs_are_those_of_the_module_though_overwritten_later(generator: tor
     expected = model.a(x).detach().double().square().mean().sqrt()
     assert profile["a"].rms == pytest.approx(float(expected), rel=1e-6)
     assert profile.notes == ()
+
+
+def _collapsed(weight: Tensor, bias: Tensor) -> None:
+    weight.copy_(torch.outer(weight[:, 0], weight[0]))
+    bias.zero_()
+
+
+def _far_from_zero(weight: Tensor, bias: Tensor) -> None:
+    bias.fill_(-50.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("write", [_collapsed, _far_from_zero])
+def test_numbers_that_are_worked_out_from_the_rows_are_of_the_rows_before_an_activation_in_place(
+    write: Callable[[Tensor, Tensor], None], dtype: torch.dtype, generator: torch.Generator
+):
+    x = torch.randn(8, 16, generator=generator).to(dtype)
+
+    def measured(in_place: bool) -> Mapping[str, float]:
+        model = made(lambda: nn.Sequential(nn.Linear(16, 16), nn.ReLU(inplace=in_place), nn.Linear(16, 4))).to(dtype)
+        with torch.no_grad():
+            write(model[0].weight, model[0].bias)
+        return leadline.profile(model, x, layers="leaves")["0"].metrics
+
+    assert measured(True) == measured(False)
 
 
 def test_a_second_pass_repeats_the_first_where_outputs_were_overwritten_too_early(generator: torch.Generator):

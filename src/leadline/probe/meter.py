@@ -9,11 +9,13 @@ from torch import Tensor
 from leadline._core.profile import MATRIX
 from leadline.metrics._spectrum import widen
 from leadline.probe.inputs import Batch
-from leadline.probe.moments import Moments, Sums, moments, read
+from leadline.probe.moments import Moments, moments
 from leadline.probe.rows import as_rows, taken_evenly
 from leadline.probe.spectra import Spectra
 
 _CHUNK = 2**17  # entries of matrices at once: in float64 they stay in a core's cache
+
+_OF_GRAD = {name: f"grad_{name}" for name in MATRIX}
 
 Key = TypeVar("Key")
 
@@ -58,7 +60,7 @@ class Numbers:
             "grad_rms": own.rms,
             "grad_max_abs": own.max_abs,
             "grad_finite_fraction": own.finite_fraction,
-            **{f"grad_{name}": self.matrix[name] for name in MATRIX},
+            **{of_grad: self.matrix[name] for name, of_grad in _OF_GRAD.items()},
         }
 
 
@@ -87,7 +89,8 @@ class Meter(Generic[Key]):
         group = (tensor.shape, tensor.dtype, tensor.device)
         waiting = self._waiting.get(group)
         if waiting is None:
-            waiting = self._waiting[group] = _Waiting(view=view, shape=(matrix.shape[0], matrix.shape[1]))
+            shape = (matrix.shape[0], matrix.shape[1])
+            waiting = self._waiting[group] = _Waiting(view=view, shape=shape, dtype=tensor.dtype)
         waiting.put(key, tensor, matrix)
         if len(waiting.keys) >= waiting.most:
             self._measure(waiting)
@@ -105,28 +108,27 @@ class Meter(Generic[Key]):
     def _measure(self, waiting: "_Waiting[Key]") -> None:
         if not waiting.keys:
             return
-        dtype = waiting.tensors[0].dtype
-        places = self._spectra.add(waiting.gram(), waiting.rows, d=waiting.shape[1], dtype=dtype)
-        own = moments(waiting.tensors, waiting.sums)
-        for key, place, moment in zip(waiting.keys, places, own, strict=True):
+        places = self._spectra.add(waiting.gram(), waiting.rows, d=waiting.shape[1], dtype=waiting.dtype)
+        for key, place, moment in zip(waiting.keys, places, waiting.moments, strict=True):
             self._measured[key] = (moment, waiting.view, *waiting.shape, place)
         waiting.clear()
 
 
 @dataclass(kw_only=True)
 class _Waiting(Generic[Key]):
-    """Tensors of one shape, read already, until there are enough of them for one call of linear algebra.
+    """What was read of tensors of one shape, until there is enough of it for one call of linear algebra.
 
-    Float64 copies go where the last ones were: fresh memory costs more than what is written to it.
+    Their rows go in float64 where those of the last ones were: fresh memory costs more than what is written to it.
+    The tensors themselves are let go, and may be written on. Rows too long for that memory do not wait.
     """
 
     view: str
     shape: tuple[int, int]
+    dtype: torch.dtype
     keys: list[Key] = field(default_factory=list)
-    tensors: list[Tensor] = field(default_factory=list)
-    matrices: list[Tensor] = field(default_factory=list)
-    sums: list[Sums] = field(default_factory=list)
+    moments: list[Moments] = field(default_factory=list)
     _wide: Tensor | None = None
+    _long: Tensor | None = None
 
     @property
     def most(self) -> int:
@@ -134,44 +136,38 @@ class _Waiting(Generic[Key]):
         return max(1, _CHUNK // (self.shape[0] * self.shape[1]))
 
     def put(self, key: Key, tensor: Tensor, matrix: Tensor) -> None:
-        """Read a tensor, while it is in the cache."""
+        """Read a tensor, while it is in the cache and is what it was when it came."""
         if self._wide is None:
             columns = min(self.shape[1], max(1, _CHUNK // self.shape[0]))
             self._wide = matrix.new_empty((self.most, self.shape[0], columns), dtype=torch.float64)
-        if self._fits:
-            self._wide[len(self.keys)].copy_(matrix)
+        if self._wide.shape[2] < self.shape[1]:
+            self._long = matrix
+        else:
+            self._wide[len(self.keys)].copy_(widen(matrix) if self.dtype == torch.float64 else matrix)
         self.keys.append(key)
-        self.tensors.append(tensor)
-        self.matrices.append(matrix)
-        self.sums.append(read(tensor))
+        self.moments.append(moments(tensor))
 
     def gram(self) -> Tensor:
         """The Gram matrices of what waits."""
         assert self._wide is not None
-        count = len(self.keys)
-        if self.matrices[0].dtype == torch.float64:
-            x = self.rows(torch.ones(count, dtype=torch.bool))
-            return x @ x.mT
-        if self._fits:
-            x = self._wide[:count]
+        if self._long is None or self.dtype == torch.float64:
+            x = self._matrices()
             return x @ x.mT
         wide = self._wide[0]
         gram = wide.new_zeros(self.shape[0], self.shape[0])
-        for piece in self.matrices[0].split(wide.shape[1], dim=1):
+        for piece in self._long.split(wide.shape[1], dim=1):
             x = wide[:, : piece.shape[1]].copy_(piece)
             gram.addmm_(x, x.mT)
         return gram[None]
 
     def rows(self, which: Tensor) -> Tensor:
         """Those matrices in float64; float64 ones on a scale on which squares neither over- nor underflow."""
-        return widen(
-            torch.stack([matrix for matrix, wanted in zip(self.matrices, which.tolist(), strict=True) if wanted])
-        )
+        return self._matrices()[which]
+
+    def _matrices(self) -> Tensor:
+        assert self._wide is not None
+        return self._wide[: len(self.keys)] if self._long is None else widen(self._long[None])
 
     def clear(self) -> None:
         """Let go of everything but the memory."""
-        self.keys, self.tensors, self.matrices, self.sums = [], [], [], []
-
-    @property
-    def _fits(self) -> bool:
-        return self._wide is not None and self._wide.shape[2] == self.shape[1]
+        self.keys, self.moments, self._long = [], [], None

@@ -3,13 +3,12 @@
 The quick way sums float32 in runs and joins the runs in float64 (relative error below 1e-6; one run over millions of
 entries would lose two digits more). Overflowing or vanishing squares, a spread that is small beside the
 mean, and non-finite entries are told by its result, and those tensors are done again in float64. A tensor is read
-once, while it is in the cache; what is read waits for no device.
+once, while it is in the cache and before anything else is written on it.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -39,27 +38,12 @@ class Moments:
     finite_fraction: float = math.nan
 
 
-class Sums(NamedTuple):
-    """What was read of one tensor: its sum, its norm, its smallest and its largest entry."""
-
-    total: Tensor
-    norm: Tensor
-    low: Tensor
-    high: Tensor
-
-
-def read(tensor: Tensor) -> Sums:
-    """Read a tensor that is not empty."""
+def moments(tensor: Tensor) -> Moments:
+    """The moments of a tensor that is not empty."""
     if _is_one_run(tensor):
-        return Sums(tensor.sum(), torch.linalg.vector_norm(tensor), *torch.aminmax(tensor))
+        return _settled(tensor, *numbers_of([tensor.sum(), torch.linalg.vector_norm(tensor), *torch.aminmax(tensor)]))
     runs = _runs(tensor)
-    return Sums(_joined(runs.sum(-1)).sum(), _quick_norm(tensor), *torch.aminmax(runs))
-
-
-def moments(tensors: Sequence[Tensor], sums: Sequence[Sums]) -> list[Moments]:
-    """The moments of tensors, from what was read of them."""
-    numbers = [numbers_of([getattr(s, name) for s in sums]) for name in Sums._fields]
-    return [_settled(tensor, *own) for tensor, *own in zip(tensors, *numbers, strict=True)]
+    return _settled(tensor, *numbers_of([_joined(runs.sum(-1)).sum(), _quick_norm(tensor), *torch.aminmax(runs)]))
 
 
 def norm_of(tensor: Tensor) -> float:
@@ -69,7 +53,7 @@ def norm_of(tensor: Tensor) -> float:
         return quick
     if math.isfinite(quick) and tensor.dtype != torch.float64:
         return torch.linalg.vector_norm(tensor.double()).item()  # no square of a narrower dtype leaves its range
-    return moments([tensor], [read(tensor)])[0].norm
+    return moments(tensor).norm
 
 
 def numbers_of(scalars: Sequence[Tensor]) -> list[float]:

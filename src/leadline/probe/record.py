@@ -110,7 +110,9 @@ def profile_of(done: Pass) -> Profile:
 def _records(done: Pass) -> Iterator[LayerProfile]:
     residuals = _residuals(done)
     streams = _stream_metrics(residuals)
-    names = {id(held): name for name, held in (*done.parts.parameters.items(), *done.parts.unstored.items())}
+    held = {**done.parts.parameters, **done.parts.unstored}
+    names, sizes = {id(own): name for name, own in held.items()}, {name: _entries(own) for name, own in held.items()}
+    trained = {name for name, own in held.items() if isinstance(own, UnstoredWeight) or own.requires_grad}
     alike = Counter((call.path in done.units, kind(call.module)) for call in done.layers)
     positions = {call: i for i, call in enumerate(done.calls)}
     activations = ByLayer(done.active)
@@ -119,11 +121,11 @@ def _records(done: Pass) -> Iterator[LayerProfile]:
         active = activations.of(call)
         dead_layer, dead_share = deadest(active)
         # Parameters belong to the first call of a module, and their entries count where they were met first.
-        own = {names[id(p)]: p for p in _held(call.module)} if call.name == call.path else {}
-        counted = [p for name, p in own.items() if name.startswith(f"{call.path}.") or not call.path]
+        own = [names[id(p)] for p in _held(call.module, done.parts)] if call.name == call.path else []
+        counted = [name for name in own if name.startswith(f"{call.path}.") or not call.path]
         metrics, view = _numbers(call, done)
         metrics |= done.tokens.get(call, {}) | activation_metrics(active)
-        metrics |= done.weights.of_layer({name: _entries(p) for name, p in own.items()}) | streams.get(call, {})
+        metrics |= done.weights.of_layer({name: sizes[name] for name in own}) | streams.get(call, {})
         yield LayerProfile(
             name=call.name or own_kind,
             kind=own_kind,
@@ -135,8 +137,8 @@ def _records(done: Pass) -> Iterator[LayerProfile]:
             parts=parts_of(call, done.calls[call.first : positions[call]], active),
             residual=call in residuals,
             branches=residuals[call].branches if call in residuals else (),
-            parameters=sum(map(_entries, counted)),
-            trained=sum(_entries(p) for p in counted if isinstance(p, UnstoredWeight) or p.requires_grad),
+            parameters=sum(sizes[name] for name in counted),
+            trained=sum(sizes[name] for name in counted if name in trained),
             dead_layer=dead_layer,
             dead_share=dead_share,
             metrics={name: value for name, value in metrics.items() if not math.isnan(value)},
@@ -144,10 +146,11 @@ def _records(done: Pass) -> Iterator[LayerProfile]:
         )
 
 
-def _held(module: nn.Module) -> Iterator[nn.Parameter | UnstoredWeight]:
+def _held(module: nn.Module, parts: Anatomy) -> Iterator[nn.Parameter | UnstoredWeight]:
     """The parameters of a module, and the modules in it whose weight is none."""
     yield from module.parameters()
-    yield from (part for part in module.modules() if isinstance(part, UnstoredWeight))
+    if parts.unstored:
+        yield from (part for part in module.modules() if isinstance(part, UnstoredWeight))
 
 
 def _entries(held: nn.Parameter | UnstoredWeight) -> int:
