@@ -363,3 +363,34 @@ def test_a_model_that_cannot_be_profiled_is_an_error(model: nn.Module, message: 
 def test_wrong_options_are_an_error(options: dict[str, Any], message: str, x: Tensor):
     with pytest.raises(UsageError, match=message):
         unwrap(leadline.profile)(net(), x, **options)  # past the check of types that tests have
+
+
+_FAR_TOO_MANY = 2**50  # floats: no machine has the memory
+
+
+class TooLarge(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, forward: bool) -> Tensor:
+        return x + torch.empty(_FAR_TOO_MANY) if forward else x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        return grads[0] + torch.empty(_FAR_TOO_MANY), None
+
+
+class Wide(nn.Module):
+    def __init__(self, forward: bool):
+        super().__init__()
+        self.too_large_forward = forward
+
+    def forward(self, x: Tensor) -> Tensor:
+        return TooLarge.apply(x, self.too_large_forward)
+
+
+@pytest.mark.parametrize(
+    ("forward", "where"), [(True, r"for this model and batch in 1 \(Wide\)"), (False, "for the backward pass of this")]
+)
+def test_a_batch_that_the_memory_does_not_hold_is_answered_with_what_to_do(forward: bool, where: str, x: Tensor):
+    model = made(lambda: nn.Sequential(nn.Linear(4, 4), Wide(forward)))
+    with pytest.raises(UsageError, match=rf"memory does not suffice {where}.*; take fewer or smaller samples\.$"):
+        leadline.profile(model, x)

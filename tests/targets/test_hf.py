@@ -41,6 +41,11 @@ def test_an_image_model_gets_gaussian_images_of_its_size():
     assert output(made).logits.shape == (2, made.model.config.num_labels)
 
 
+def test_large_images_come_in_small_batches():
+    target = "hf:vit,depth=1,width=16,num_attention_heads=2,intermediate_size=16,patch_size=64,image_size="
+    assert [len(load(f"{target}{side}").inputs["pixel_values"]) for side in (320, 384, 1024)] == [8, 5, 2]
+
+
 def test_a_type_with_several_classes_gives_the_classifier():
     made = load("hf:deit,depth=1,width=16,num_attention_heads=2,intermediate_size=16,image_size=32", batch=1)
     assert type(made.model).__name__ == "DeiTForImageClassification"

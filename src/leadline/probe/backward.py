@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from leadline._core.errors import UsageError
+from leadline.probe.refusal import out_of_memory
 
 Take = Callable[[str, Tensor], None]
 
@@ -37,6 +38,11 @@ def failures_named() -> Iterator[None]:
     except RuntimeError as error:
         if type(error) is not RuntimeError:
             raise
+        if out_of_memory(error):
+            raise UsageError(
+                "The machine's memory does not suffice for the backward pass of this model and batch; "
+                "take fewer or smaller samples."
+            ) from error
         raise UsageError(f"The backward pass of the model fails: {str(error).strip().splitlines()[0]}") from error
 
 

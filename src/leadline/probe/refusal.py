@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from leadline._core.errors import UsageError
-from leadline.probe.capture import Tape
+from leadline.probe.capture import Call, Tape
 from leadline.probe.inputs import tensors
 from leadline.probe.modules import kind
 
@@ -27,9 +27,16 @@ def refusals_named(tape: Tape) -> Iterator[None]:
     except UsageError:
         raise
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        if out_of_memory(error):
+            raise UsageError(_too_large(tape)) from error
         if isinstance(error, RuntimeError) and (type(error) is not RuntimeError or _raised_by_hand(error)):
             raise
         raise UsageError(_sentence(tape, error)) from error
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether the machine's own memory does not suffice; what a device says of its own is another exception."""
+    return "can't allocate memory" in str(error)
 
 
 def _raised_by_hand(error: BaseException) -> bool:
@@ -48,9 +55,16 @@ def _sentence(tape: Tape, error: Exception) -> str:
     reason = " ".join((str(error).strip().splitlines() or [type(error).__name__])[0].split()).rstrip(".")
     if not tape.running:
         return f"The model refused its input: {reason}."
-    call = tape.running[-1]
-    who = f"{call.path} ({kind(call.module)})" if call.path else f"The model ({kind(call.module)})"
-    return f"{who} refused its input of {_shapes(call.arguments)}: {reason}."
+    return f"{_described(tape.running[-1])} refused its input of {_shapes(tape.running[-1].arguments)}: {reason}."
+
+
+def _too_large(tape: Tape) -> str:
+    where = f" in {_described(tape.running[-1])}" if tape.running else ""
+    return f"The machine's memory does not suffice for this model and batch{where}; take fewer or smaller samples."
+
+
+def _described(call: Call) -> str:
+    return f"{call.path} ({kind(call.module)})" if call.path else f"The model ({kind(call.module)})"
 
 
 def _shapes(arguments: Any) -> str:

@@ -15,9 +15,9 @@ from leadline._core.randomness import kept_rng, seeded
 from leadline.data import Batch, gaussian, token_ids
 from leadline.targets.foreign import told
 from leadline.targets.options import as_kind, check_names, guessed
-from leadline.targets.plan import Plan, Wanted, counted, sequence_length, times
+from leadline.targets.plan import Plan, Wanted, counted, images_at_once, sequence_length, times
 
-_SEQUENCES, _IMAGES = 8, 8
+_SEQUENCES = 8
 _LENGTH = 64
 _SIDE = 224
 # Head -> the mapping from config to class that has it, the first that knows the config is taken.
@@ -168,7 +168,7 @@ def _images(model: Any, wanted: Wanted, whose: str) -> tuple[Batch, str]:
     side = getattr(config, "image_size", None) or _SIDE
     sides = tuple(side) if isinstance(side, (list, tuple)) else (side, side)
     shape = wanted.input_shape or (getattr(config, "num_channels", 3), *sides)
-    size = wanted.batch or _IMAGES
+    size = wanted.batch or images_at_once(shape)
     classes = model.config.num_labels if type(model).__name__.endswith("ForImageClassification") else None
     batch = gaussian(size, shape, seed=wanted.seed, classes=classes)
     return Batch(

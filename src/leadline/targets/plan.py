@@ -1,5 +1,6 @@
 """What every kind of target comes down to: a way to draw the model, and a batch."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from leadline._core.errors import UsageError
 from leadline.data import Batch
 
 Builder = Callable[[int, Mapping[str, Any]], nn.Module]
+
+_IMAGES, _SIDE = 8, 320
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,17 @@ def counted(number: int, what: str) -> str:
     ('1 Gaussian sample', '8 digits')
     """
     return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def images_at_once(shape: tuple[int, ...]) -> int:
+    """Images in a batch where the caller gives no number: 8, and of those beyond 320×320 what has no more pixels.
+
+    Two at least, so that samples can be told apart.
+
+    >>> images_at_once((3, 224, 224)), images_at_once((3, 384, 384)), images_at_once((3, 600, 600))
+    (8, 5, 2)
+    """
+    return max(2, min(_IMAGES, _IMAGES * _SIDE**2 // math.prod(shape[1:])))
 
 
 def sequence_length(wanted: Wanted, default: int, *, whose: str) -> int:

@@ -12,9 +12,7 @@ from leadline._core.randomness import seeded
 from leadline.data import gaussian
 from leadline.targets.foreign import told
 from leadline.targets.options import guessed
-from leadline.targets.plan import Plan, Wanted, counted, times
-
-_IMAGES = 8
+from leadline.targets.plan import Plan, Wanted, counted, images_at_once, times
 
 
 def plan(name: str, options: Mapping[str, Any], wanted: Wanted) -> Plan:
@@ -37,6 +35,6 @@ def plan(name: str, options: Mapping[str, Any], wanted: Wanted) -> Plan:
 
     model: Any = build(wanted.seed, wanted.overrides)
     shape = wanted.input_shape or tuple(model.pretrained_cfg["input_size"])
-    size = wanted.batch or _IMAGES
+    size = wanted.batch or images_at_once(shape)
     batch = gaussian(size, shape, seed=wanted.seed, classes=model.num_classes or None)
     return Plan(model=model, build=build, batch=batch, about=f"{counted(size, 'Gaussian sample')} of {times(shape)}")
