@@ -8,6 +8,7 @@ import pytest
 from leadline import studies
 from leadline._core.claims import PAPERS, Part
 from leadline._core.errors import UsageError
+from leadline.studies.daneshmand2020 import dense, laws
 from leadline.studies.daneshmand2021 import beyond
 from leadline.studies.meterez2023 import isometry
 
@@ -74,6 +75,16 @@ def test_the_plateau_of_gaussian_weights_is_not_found_with_orthogonal_ones(monke
 @pytest.mark.parametrize("name", ["A1", "A2", "A3"])
 def test_another_normalisation_does_not_have_its_laws(name, monkeypatch):
     monkeypatch.setattr(isometry, "batch_norm", lambda x: x / np.linalg.norm(x, axis=0, keepdims=True))
+    assert studies.check(name).verdict == "fails"
+
+
+@pytest.mark.parametrize("name", ["C3", "C15"])
+def test_the_laws_of_dense_chains_are_not_those_of_other_chains(name, monkeypatch):
+    def gaussian_weights(h, *, depth, generator, law=None, gamma=None, **settings):
+        # Another gamma and another law of the weights.
+        return dense.chain(h, depth=depth, generator=generator, gamma=None if gamma is None else 2 * gamma, **settings)
+
+    monkeypatch.setattr(laws, "chain", gaussian_weights)
     assert studies.check(name).verdict == "fails"
 
 
