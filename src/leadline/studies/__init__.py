@@ -7,4 +7,10 @@ from leadline.studies.claims import (
     claims as claims,
     selected as selected,
 )
-from leadline.studies.parts import exact as exact, mean as mean, ratio as ratio
+from leadline.studies.parts import (
+    exact as exact,
+    geometric_mean as geometric_mean,
+    mean as mean,
+    median as median,
+    ratio as ratio,
+)
