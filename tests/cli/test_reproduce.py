@@ -1,11 +1,14 @@
 """`leadline reproduce`, called in this process."""
 
+import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from leadline import studies
+from leadline._core.claims import Claim, Verdict, saved_verdicts
 from leadline.cli import main
 from leadline.studies.meterez2023 import isometry
 
@@ -38,9 +41,63 @@ def test_a_claim_that_fails_gives_1(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"), [(["E1"], "no claim or paper 'E1'"), (["--scale", "papre"], "--scale must be one of")]
+    ("words", "sentence"),
+    [
+        (["E1"], "no claim or paper 'E1'"),
+        (["--scale", "papre"], "--scale must be one of"),
+        (["--resume"], "--json PATH"),
+    ],
 )
 def test_wrong_calls_get_one_sentence(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]):
     assert main(["reproduce", *words]) == 2
     out, err = capsys.readouterr()
     assert out == "" and sentence in err
+
+
+def test_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    registry = importlib.import_module("leadline.studies.claims")  # the package has a function of that name
+    path, ran, check = tmp_path / "claims.json", [], registry.check
+
+    def stopped(claim: Claim, *, seed: int) -> Verdict:
+        if claim.id == "B12" and ran == ["B1"]:
+            raise KeyboardInterrupt
+        ran.append(claim.id)
+        return check(claim, seed=seed)
+
+    monkeypatch.setattr(registry, "check", stopped)
+    assert main(["reproduce", "B1", "B12", "--json", str(path)]) == 130
+    assert [claim["id"] for claim in json.loads(path.read_text())["claims"]] == ["B1"]
+    monkeypatch.setattr(registry, "check", lambda claim, *, seed: ran.append(claim.id) or check(claim, seed=seed))
+    assert main(["reproduce", "B1", "B12", "--json", str(path), "--resume"]) == 0
+    assert ran == ["B1", "B12"]
+    assert [claim["id"] for claim in json.loads(path.read_text())["claims"]] == ["B1", "B12"]
+    assert main(["reproduce", "B1", "--seed", "1", "--json", str(path), "--resume"]) == 0
+    assert ran == ["B1", "B12", "B1"]
+
+
+def test_a_verdict_by_another_rule_is_not_kept(tmp_path: Path):
+    path = tmp_path / "claims.json"
+    assert main(["reproduce", "B1", "--json", str(path)]) == 0
+    (claim,) = studies.selected(["B1"])
+    assert [verdict.id for verdict in saved_verdicts(path, [claim], seed=0)] == ["B1"]
+    assert saved_verdicts(path, [replace(claim, rule="Otherwise.")], seed=0) == []
+
+
+@pytest.mark.engines
+def test_several_processes_come_to_the_same(tmp_path: Path):
+    found = {}
+    for jobs in (1, 2):
+        path = tmp_path / f"{jobs}.json"
+        assert main(["reproduce", "B1", "B12", "C2", "--jobs", str(jobs), "--json", str(path)]) == 0
+        found[jobs] = [
+            {name: value for name, value in claim.items() if name != "seconds"}
+            for claim in json.loads(path.read_text())["claims"]
+        ]
+    assert found[1] == found[2]
+
+
+def test_the_page_has_rules_and_numbers(tmp_path: Path):
+    path = tmp_path / "claims.html"
+    assert main(["reproduce", "B1", "A20", "--html", str(path)]) == 0
+    text = path.read_text(encoding="utf-8")
+    assert "2 claims: 1 hold, 0 fail, 1 undecided" in text and "largest deviation from 1" in text

@@ -1,10 +1,17 @@
 """Claims of papers and verdicts on them, as records."""
 
+import json
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Literal
 
+from leadline._core.errors import UsageError
+from leadline._core.records import decode
 from leadline._core.sources import Source
+
+SCHEMA = 1
 
 Outcome = Literal["holds", "fails", "undecided"]
 
@@ -114,3 +121,58 @@ class Verdict:
             "reason": self.reason,
             "parts": self.parts,
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """Verdicts on some claims, from one run.
+
+    Attributes:
+        claims: The claims.
+        verdicts: What their checks came to, in the same order.
+        seed: Of everything random.
+        scale: ``"desk"`` or ``"paper"``.
+    """
+
+    claims: tuple[Claim, ...]
+    verdicts: tuple[Verdict, ...]
+    seed: int = 0
+    scale: str = "desk"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the file that ``leadline reproduce --json`` writes."""
+        rules = {claim.id: claim.rule for claim in self.claims}
+        return {
+            "schema": SCHEMA,
+            "claims": [verdict.to_dict() | {"rule": rules[verdict.id]} for verdict in self.verdicts],
+        }
+
+
+def saved_verdicts(path: str | Path, claims: Sequence[Claim], *, seed: int, scale: str = "desk") -> list[Verdict]:
+    """Verdicts of an earlier run out of the file that ``leadline reproduce --json`` wrote.
+
+    Args:
+        path: The file; where there is none, nothing has been saved.
+        claims: The claims; a verdict by another rule than a claim has now is left out.
+        seed: Those of other seeds are left out.
+        scale: And those of another scale.
+
+    Raises:
+        UsageError: If the file is no such file.
+    """
+    path = Path(path)
+    if not path.exists():
+        return []
+    rules = {claim.id: claim.rule for claim in claims}
+    names = {field.name for field in fields(Verdict)}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {data['schema']}, not {SCHEMA}")
+        return [
+            decode(Verdict, {name: value for name, value in each.items() if name in names})
+            for each in data["claims"]
+            if (each["seed"], each["scale"], each["rule"]) == (seed, scale, rules.get(each["id"]))
+        ]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path} holds no verdicts to go on from: {error}.") from error

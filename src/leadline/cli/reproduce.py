@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
+from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
 from leadline._core.records import to_json, write_json
 from leadline.cli import options
 from leadline.cli.console import show, write
 from leadline.cli.progress import progress
 
-SCHEMA = 1
 Wanted = Annotated[
     list[str] | None,
     typer.Argument(metavar="[CLAIM…]", help="Ids such as A8, papers such as B or meterez2023; all by default."),
@@ -20,6 +20,8 @@ Wanted = Annotated[
 Listed = Annotated[bool, typer.Option("--list", help="Only name the claims.")]
 Scale = Annotated[str, typer.Option(metavar="desk", help="Sizes that two cores can do.")]
 ClaimSeed = Annotated[int, typer.Option(metavar="N", help="Of everything random.")]
+Jobs = Annotated[int, typer.Option(min=1, metavar="N", help="Claims checked at the same time, each on one thread.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Keep the verdicts of this seed that --json already holds.")]
 
 
 def reproduce(
@@ -27,33 +29,52 @@ def reproduce(
     listed: Listed = False,
     scale: Scale = "desk",
     seed: ClaimSeed = 0,
+    jobs: Jobs = 1,
+    resume: Resume = False,
     json: options.Json = None,
+    html: options.Html = None,
     traceback: options.Traceback = False,  # Read by `main`, which is where errors end.
 ) -> None:
     """Check claims of the papers on batch normalisation in deep random networks.
 
-    Rules, sample sizes and levels are fixed in the claims. Exit status 1 where a claim fails, 0 otherwise.
+    Rules, sample sizes and levels are fixed in the claims. --json is written anew after every claim, so that a run that
+    was stopped goes on with --resume. Exit status 1 where a claim fails, 0 otherwise.
     """
     check_choice("--scale", scale, ("desk",))
-    options.check_destinations(json=json)
+    options.check_destinations(json=json, html=html)
+    file = None if json == options.STDOUT else json
+    if resume and file is None:
+        raise UsageError("--resume goes on from a file of verdicts: give it with --json PATH.")
     with progress() as step, redirect_stdout(sys.stderr):
         step("Loading torch")
+        import leadline
         from leadline import studies
+        from leadline._core.claims import Reproduction, saved_verdicts
         from leadline.reporting.terminal_claims import claim_list, verdict_table
 
         chosen = studies.selected(wanted or [])
-        verdicts = []
-        for done, each in enumerate(() if listed else chosen):
-            step(f"Checking {each.id}", done, len(chosen))
-            verdicts.append(studies.check(each, seed=seed))
-        document = {"schema": SCHEMA, "claims": [verdict.to_dict() for verdict in verdicts]}
-        if json and json != options.STDOUT and not listed:
-            write_json(document, json)
+        kept = saved_verdicts(file, chosen, seed=seed) if resume and file else []
+        found = {verdict.id: verdict for verdict in kept}
+
+        def reproduction() -> Reproduction:
+            ordered = tuple(claim for claim in chosen if claim.id in found)
+            return Reproduction(claims=ordered, verdicts=tuple(found[claim.id] for claim in ordered), seed=seed)
+
+        left = () if listed else tuple(claim for claim in chosen if claim.id not in found)
+        step(f"Checking {left[0].id}" if left else "Nothing left to check", len(found), len(chosen))
+        for verdict in studies.check_all(left, seed=seed, jobs=jobs):
+            found[verdict.id] = verdict
+            step(f"{verdict.id} {verdict.verdict}", len(found), len(chosen))
+            if file:
+                write_json(reproduction().to_dict(), file)
+        if html and not listed:
+            leadline.report(reproduction(), html)
     if listed:
         show(lambda width: claim_list(chosen, width=width))
         return
+    verdicts = reproduction().verdicts
     if json == options.STDOUT:
-        write(to_json(document))
+        write(to_json(reproduction().to_dict()))
     else:
         show(lambda width: verdict_table(verdicts, chosen, width=width))
     raise typer.Exit(1 if any(verdict.verdict == "fails" for verdict in verdicts) else 0)

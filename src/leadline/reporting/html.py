@@ -31,7 +31,8 @@ def report(record: object, path: str | Path = "report.html") -> Path:
     how it was measured. The same record gives the same bytes; the file is written whole or not at all.
 
     Args:
-        record: A ``Diagnosis``, a ``Repair``, a ``Simulation``, or a ``Profile``, which is shown without a verdict.
+        record: A ``Diagnosis``, a ``Repair``, a ``Simulation``, a ``StudyFigure``, a ``Reproduction``, or a
+            ``Profile``, which is shown without a verdict.
         path: The file to write; an older one is replaced.
 
     Returns:
@@ -55,7 +56,8 @@ def report(record: object, path: str | Path = "report.html") -> Path:
 def page(record: object) -> str:
     """The page of a record as text; further kinds of records are registered here."""
     raise UsageError(
-        f"A report shows a Diagnosis, a Profile, a Repair or a Simulation, got {type(record).__name__}; "
+        f"A report shows a Diagnosis, a Profile, a Repair, a Simulation, a figure or verdicts on claims, "
+        f"got {type(record).__name__}; "
         "a model is measured first: `leadline.report(leadline.diagnose(leadline.profile(model, inputs)))`."
     )
 

@@ -1,13 +1,13 @@
 """Claims and verdicts in the terminal."""
 
-import math
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from leadline._core.claims import Claim, Part, Verdict
+from leadline._core.claims import Claim, Verdict
 from leadline._core.wording import count, number
+from leadline.reporting.study_words import estimate, limits
 from leadline.reporting.terminal_table import Column, fitted_table
 
 _STYLES = {"holds": "green", "fails": "bold red", "undecided": "yellow"}
@@ -41,8 +41,8 @@ def verdict_table(verdicts: Sequence[Verdict], claims: Sequence[Claim], *, width
         Column(
             header="what decides", cells=[part.name if part else "" for part in deciding], justify="left", elastic=True
         ),
-        Column(header="estimate", cells=[_estimate(part) for part in deciding], importance=7),
-        Column(header="expected", cells=[_limits(part) for part in deciding], importance=6),
+        Column(header="estimate", cells=[estimate(part) for part in deciding], importance=7),
+        Column(header="expected", cells=[limits(part) for part in deciding], importance=6),
         Column(header="s", cells=[number(verdict.seconds) for verdict in verdicts], importance=5),
     ]
     styles = [_STYLES[verdict.verdict] for verdict in verdicts]
@@ -59,20 +59,6 @@ def _sentences(verdicts: Sequence[Verdict], claims: Sequence[Claim]) -> list[str
     for verdict, claim in zip(verdicts, claims, strict=True):
         if verdict.verdict != "holds":
             parts = [part for part in verdict.parts if part.outcome == verdict.verdict]
-            found = "; ".join(f"{part.name} {_estimate(part)}, expected {_limits(part)}" for part in parts)
+            found = "; ".join(f"{part.name} {estimate(part)}, expected {limits(part)}" for part in parts)
             lines.append(f"{claim.id} {verdict.verdict}: {claim.statement} {verdict.reason or found}")
     return lines
-
-
-def _estimate(part: Part | None) -> str:
-    if part is None or part.low == part.high:
-        return "" if part is None else number(part.estimate)
-    return f"{number(part.estimate)} [{number(part.low)}, {number(part.high)}]"
-
-
-def _limits(part: Part | None) -> str:
-    if part is None or (math.isinf(part.least) and math.isinf(part.most)):
-        return ""
-    if math.isinf(part.least):
-        return f"≤ {number(part.most)}"
-    return f"≥ {number(part.least)}" if math.isinf(part.most) else f"{number(part.least)} to {number(part.most)}"

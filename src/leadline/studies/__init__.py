@@ -3,9 +3,17 @@
 from leadline.studies.claims import (
     Evidence as Evidence,
     check as check,
+    check_all as check_all,
     claim as claim,
     claims as claims,
     selected as selected,
+)
+from leadline.studies.figures import (
+    curve as curve,
+    draw as draw,
+    figure as figure,
+    figures as figures,
+    published as published,
 )
 from leadline.studies.parts import (
     exact as exact,

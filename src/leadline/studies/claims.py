@@ -3,9 +3,9 @@
 import importlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -129,3 +129,28 @@ def check(wanted: Claim | str, *, seed: int = 0) -> Verdict:
         seed=seed,
         reason=evidence.reason,
     )
+
+
+def check_all(wanted: Iterable[Claim], *, seed: int = 0, jobs: int = 1) -> Iterator[Verdict]:
+    """Run the checks of claims, each verdict as it comes.
+
+    Args:
+        wanted: The claims.
+        seed: Of everything random; a verdict does not depend on the other claims, nor on ``jobs``.
+        jobs: Processes that check at the same time; with one, all happens here and in order.
+
+    Example:
+        >>> from leadline import studies
+        >>> [verdict.id for verdict in studies.check_all(studies.selected(["B1", "B2"]))]
+        ['B1', 'B2']
+    """
+    if jobs == 1:
+        yield from (check(claim, seed=seed) for claim in wanted)
+        return
+    from joblib import Parallel, delayed, parallel_config
+
+    # The longest first, so that no process is left alone with one at the end.
+    ordered = sorted(wanted, key=lambda claim: -claim.seconds)
+    with parallel_config(backend="loky", inner_max_num_threads=1):
+        checks = (delayed(check)(claim.id, seed=seed) for claim in ordered)
+        yield from cast("Iterator[Verdict]", Parallel(n_jobs=jobs, return_as="generator_unordered")(checks))

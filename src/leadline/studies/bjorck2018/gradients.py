@@ -1,6 +1,7 @@
 """Gradients at initialisation: whether samples agree on them, how large they are, and what their tails are."""
 
 import math
+from typing import Any
 
 import pandas as pd
 import torch
@@ -14,7 +15,20 @@ from leadline.studies.bjorck2018.resnets import BATCH, IMAGES, images, network, 
 from leadline.studies.claims import Evidence, claim
 from leadline.studies.parts import exact, geometric_mean, mean
 
-_LAYERS = (18, 54, 90)
+LAYERS = (18, 54, 90)
+
+
+def contribution_rows(seed: int, *, draws: int) -> list[dict[str, Any]]:
+    """The ratio of absolute contributions to absolute gradient, and over what random signs give."""
+    rows = []
+    for draw in range(draws):
+        for norm in ("batch", "none"):
+            found = sound(network(norm, seed + draw), images(seed + draw), layers=LAYERS)
+            for layer, (convolution, given, grad) in found.convolutions.items():
+                value = cancellation(given, grad, layer=convolution, weight_grad=found.weight_grad(layer)).item()
+                signs = math.sqrt(math.pi * grad[:, 0].numel() / 2)
+                rows.append({"norm": norm, "layer": layer, "ratio": value, "of random signs": value / signs})
+    return rows
 
 
 @claim(
@@ -28,16 +42,9 @@ _LAYERS = (18, 54, 90)
     deviations=f"{IMAGES}; half the paper's batch, so that its 252, 113 and 41 become about 0.7 times as large.",
 )
 def d6(seed: int) -> Evidence:
-    rows = []
-    for draw in range(16):
-        for norm in ("batch", "none"):
-            found = sound(network(norm, seed + draw), images(seed + draw), layers=_LAYERS)
-            for layer, (convolution, given, grad) in found.convolutions.items():
-                value = cancellation(given, grad, layer=convolution, weight_grad=found.weight_grad(layer)).item()
-                signs = math.sqrt(math.pi * grad[:, 0].numel() / 2)
-                rows.append({"norm": norm, "layer": layer, "ratio": value, "of random signs": value / signs})
+    rows = contribution_rows(seed, draws=16)
     parts = []
-    for layer, expected in zip(_LAYERS, (165.0, 75.0, 27.5), strict=True):
+    for layer, expected in zip(LAYERS, (165.0, 75.0, 27.5), strict=True):
         for norm, least, most in (("batch", 0.75 * expected, 1.25 * expected), ("none", 1.0, 10.0)):
             logs = [math.log(row["ratio"]) for row in rows if (row["norm"], row["layer"]) == (norm, layer)]
             parts.append(geometric_mean(f"ratio at layer {layer}, {norm}", logs, least=least, most=most))
@@ -57,7 +64,7 @@ def d6(seed: int) -> Evidence:
 def d7(seed: int) -> Evidence:
     rows = []
     for norm in ("batch", "none"):
-        found = sound(network(norm, seed).double(), _double(seed), layers=_LAYERS)
+        found = sound(network(norm, seed).double(), _double(seed), layers=LAYERS)
         for layer, (convolution, given, grad) in found.convolutions.items():
             autograd = found.weight_grad(layer)
             padded = F.pad(given, (1, 1, 1, 1))

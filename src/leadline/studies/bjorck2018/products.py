@@ -11,7 +11,7 @@ from leadline.studies.claims import Evidence, claim
 from leadline.studies.parts import exact, mean
 
 
-def _singular_values(size: int, factors: int, rng: np.random.Generator) -> np.ndarray:
+def singular_values(size: int, factors: int, rng: np.random.Generator) -> np.ndarray:
     x = np.eye(size)
     for _ in range(factors):
         x = x @ rng.standard_normal((size, size)) / math.sqrt(size)
@@ -64,7 +64,7 @@ def d3(seed: int) -> Evidence:
 def d4(seed: int) -> Evidence:
     rng, parts, rows = np.random.default_rng(seed), [], []
     for m, expected in ((1, 0.064), (3, 0.269), (5, 0.413)):
-        shares = [np.mean(_singular_values(400, m, rng) < 0.1) for _ in range(6)]
+        shares = [np.mean(singular_values(400, m, rng) < 0.1) for _ in range(6)]
         parts.append(mean(f"share below .1, M = {m}", shares, least=expected - 0.01, most=expected + 0.01))
         rows += [{"factors": m, "share": share} for share in shares]
     return Evidence(parts=tuple(parts), data=pd.DataFrame(rows))
@@ -84,7 +84,7 @@ def d5(seed: int) -> Evidence:
     for m, expected in ((1, 2.45), (3, 5.09), (5, 7.65)):
         conditions = []
         for _ in range(1000):
-            s = _singular_values(64, m, rng)
+            s = singular_values(64, m, rng)
             conditions.append(math.log10(s[0] / s[-1]))
         parts.append(
             mean(f"log10 of the condition number, M = {m}", conditions, least=expected - 0.25, most=expected + 0.25)

@@ -13,7 +13,7 @@ from leadline.studies.bjorck2018.resnets import IMAGES, images, network
 from leadline.studies.claims import Evidence, claim
 from leadline.studies.parts import exact, mean
 
-_GRID = tuple(10 ** (k / 4) for k in range(-20, -1))  # 1e-5 … 0.32
+GRID = tuple(10 ** (k / 4) for k in range(-20, -1))  # 1e-5 … 0.32
 _DRAWS = 6
 # By a factor of more than this a loss has diverged.
 _DIVERGED = 1e3
@@ -21,10 +21,10 @@ _RATES = tuple(10 ** (k / 2) for k in range(-12, 5))
 _DEPTHS = (8, 20, 32, 56, 110)
 
 
-def _curve(norm: str, seed: int) -> dict[float, float]:
+def relative_losses(norm: str, seed: int) -> dict[float, float]:
     """Step -> loss after it over the loss before; infinite where it is no number."""
-    found = relative_loss(network(norm, seed), *images(seed), steps=_GRID).tolist()
-    return {step: value if math.isfinite(value) else math.inf for step, value in zip(_GRID, found, strict=True)}
+    found = relative_loss(network(norm, seed), *images(seed), steps=GRID).tolist()
+    return {step: value if math.isfinite(value) else math.inf for step, value in zip(GRID, found, strict=True)}
 
 
 def _rows(norm: str, curves: list[dict[float, float]]) -> list[dict[str, object]]:
@@ -46,7 +46,7 @@ def _rows(norm: str, curves: list[dict[float, float]]) -> list[dict[str, object]
     deviations=f"{IMAGES}; at initialisation only.",
 )
 def d11(seed: int) -> Evidence:
-    none, normed = ([_curve(norm, seed + draw) for draw in range(_DRAWS)] for norm in ("none", "batch"))
+    none, normed = ([relative_losses(norm, seed + draw) for draw in range(_DRAWS)] for norm in ("none", "batch"))
     within = [max(value for step, value in curve.items() if step <= 1.001e-3) for curve in none]
     return Evidence(
         parts=(
@@ -70,7 +70,7 @@ def d12(seed: int) -> Evidence:
     rows = []
     for draw in range(_DRAWS):
         best = {norm: min(curve, key=curve.__getitem__) for norm in ("batch", "none")
-                for curve in (_curve(norm, seed + draw),)}  # fmt: skip
+                for curve in (relative_losses(norm, seed + draw),)}  # fmt: skip
         rows.append(best | {"log10 of the ratio": math.log10(best["batch"] / best["none"])})
     data = pd.DataFrame(rows)
     return Evidence(
@@ -88,7 +88,7 @@ def d12(seed: int) -> Evidence:
     deviations=f"{IMAGES}; at initialisation only.",
 )
 def d13(seed: int) -> Evidence:
-    curves = [_curve("last", seed + draw) for draw in range(_DRAWS)]
+    curves = [relative_losses("last", seed + draw) for draw in range(_DRAWS)]
     losses = []
     for draw in range(_DRAWS):
         samples, labels = images(seed + draw)

@@ -52,7 +52,7 @@ def c3(seed: int) -> Evidence:
     return Evidence(parts=parts, data=data)
 
 
-def _stationary_moments(d: int, seed: int, *, gamma: float = 0.03, draws: int = 400) -> dict[str, Tensor]:
+def _averages(d: int, seed: int, *, gamma: float = 0.03, draws: int = 400) -> dict[str, Tensor]:
     """Averages over the stationary part, for each draw: Tr M^3, the squared diagonal of M^2, |M|^2 and the ratio r."""
     relaxation = 1 / (gamma**2 * d)
     found: dict[str, list[Tensor]] = {"cube": [], "diagonal": [], "square": [], "ratio": []}
@@ -81,7 +81,7 @@ def _stationary_moments(d: int, seed: int, *, gamma: float = 0.03, draws: int = 
 def c7(seed: int) -> Evidence:
     parts, rows = [], []
     for d in (8, 16):
-        found = _stationary_moments(d, seed + d)
+        found = _averages(d, seed + d)
         left = (found["cube"] - found["diagonal"] + found["square"] / 4) / (d**2 / 4)
         parts.append(mean(f"left over right, d = {d}", left.numpy(), least=0.97, most=1.03))
         rows.append({"d": d, "left over right": float(left.mean())})
@@ -100,7 +100,7 @@ def c7(seed: int) -> Evidence:
 def c8(seed: int) -> Evidence:
     parts, rows = [], []
     for d in (8, 16):
-        found = _stationary_moments(d, seed + d)
+        found = _averages(d, seed + d)
         alpha = 1 - float(found["diagonal"].mean() / found["cube"].mean())
         bound = 2 * (max(alpha, 0.0) * d) ** 0.5
         parts.append(mean(f"r above the bound, d = {d}", found["ratio"].numpy() - bound, least=0.0))
@@ -161,6 +161,16 @@ _FIGURE_1: tuple[tuple[Literal["none", "batch"], int], ...] = (
 )
 
 
+def last_ranks(norm: Literal["none", "batch"], depth: int, seed: int) -> float:
+    """Numerical rank of the last hidden layer, of 128 digits in [0, 1] at the default initialisation."""
+    images = digits()
+    low, high = images.samples.min(), images.samples.max()
+    x = (images.take(128, seed=seed).samples - low) / (high - low)
+    net = mlp(64, 10, depth=depth, width=128, norm=norm, seed=seed)
+    with torch.no_grad():
+        return float(numerical_rank(net.blocks(x.flatten(1))))
+
+
 @claim(
     "C14",
     "At the default initialisation the rank of the last hidden layer falls to one with depth; with batch normalisation "
@@ -173,14 +183,11 @@ _FIGURE_1: tuple[tuple[Literal["none", "batch"], int], ...] = (
     "normalisation has biased variances and eps = 1e-5.",
 )
 def c14(seed: int) -> Evidence:
-    images, rows = digits(), []
-    low, high = images.samples.min(), images.samples.max()
-    for draw in range(30):
-        x = (images.take(128, seed=seed + draw).samples - low) / (high - low)
-        for norm, depth in _FIGURE_1:
-            net = mlp(64, 10, depth=depth, width=128, norm=norm, seed=seed + draw)
-            with torch.no_grad():
-                rows.append({"norm": norm, "depth": depth, "rank": float(numerical_rank(net.blocks(x.flatten(1))))})
+    rows = [
+        {"norm": norm, "depth": depth, "rank": last_ranks(norm, depth, seed + draw)}
+        for draw in range(30)
+        for norm, depth in _FIGURE_1
+    ]
     data = pd.DataFrame(rows)
 
     def ranks(norm: str, depth: int) -> list[float]:

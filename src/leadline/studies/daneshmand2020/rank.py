@@ -18,7 +18,7 @@ _RANKS = ("participation_ratio", "soft_rank")
 _TABLE = {8: (2.26, 2.82), 16: (3.31, 4.45), 32: (4.89, 7.09), 64: (7.16, 10.96)}
 
 
-def _stationary(d: int, *, seed: int, skip: float | None = None, draws: int = 60) -> dict[str, np.ndarray]:
+def stationary(d: int, *, seed: int, skip: float | None = None, draws: int = 60) -> dict[str, np.ndarray]:
     """Averages over the later half of the layers, for each draw."""
     depth = max(200, 8 * d)
     chain = Chain(width=d, depth=depth, weights="gaussian", skip=skip)
@@ -71,7 +71,7 @@ def c2(seed: int) -> Evidence:
 def _of_widths(seed: int, which: int) -> tuple[list[Part], list[dict[str, float]]]:
     parts, rows = [], list[dict[str, float]]()
     for d, expected in _TABLE.items():
-        found = _stationary(d, seed=seed + d)[_RANKS[which]]
+        found = stationary(d, seed=seed + d)[_RANKS[which]]
         parts.append(
             ratio(f"{_RANKS[which]} over {expected[which]}, d = {d}", mean("", found), to=expected[which], within=0.04)
         )
@@ -122,7 +122,7 @@ def c5(seed: int) -> Evidence:
 def c6(seed: int) -> Evidence:
     parts, rows = [], []
     for d in (16, 32):
-        with_skip, without = (_stationary(d, seed=seed, skip=skip, draws=60)[_RANKS[0]] for skip in (1.0, None))
+        with_skip, without = (stationary(d, seed=seed, skip=skip, draws=60)[_RANKS[0]] for skip in (1.0, None))
         parts.append(mean(f"ratio, d = {d}", with_skip / without.mean(), least=0.95, most=1.05))
         rows.append({"d": d, "gamma 1": with_skip.mean(), "no skip": without.mean()})
     return Evidence(parts=tuple(parts), data=pd.DataFrame(rows))

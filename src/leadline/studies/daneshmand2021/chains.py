@@ -20,11 +20,26 @@ def _start(n: int, d: int) -> torch.Tensor:
     return x
 
 
-def _gaps(n: int, d: int, *, depth: int, draws: int, seed: int, start: bool = True) -> np.ndarray:
+def gaps_along(n: int, d: int, *, depth: int, draws: int, seed: int, start: bool = True) -> np.ndarray:
     chain = Chain(width=d, depth=depth, weights="gaussian")
     x = _start(n, d) if start else None
     found = propagate(chain, x, batch=n, draws=draws, seed=seed, backward=False, metrics=("orthogonality_gap",))
     return found.array("orthogonality_gap")
+
+
+def two_samples(*, draws: int, seed: int) -> dict[str, np.ndarray]:
+    """Figure 1: |cos| of two samples ``(draws, 50)``, the input first, nearly equal at first with batch norm."""
+    d = 32
+    near = torch.zeros(2, d, dtype=torch.float64)
+    near[:, 0] = torch.tensor([1.0, 0.999])
+    near[1, 1] = 0.001
+    apart = torch.eye(2, d, dtype=torch.float64)
+    cosines = {}
+    for name, x, alpha in (("batch norm", near, 1.0), ("none", apart, 0.0)):
+        chain = Chain(width=d, depth=49, weights="gaussian", alpha=alpha)
+        found = propagate(chain, x, draws=draws, seed=seed, backward=False, metrics=("mean_abs_cosine",))
+        cosines[name] = found.array("mean_abs_cosine")
+    return cosines
 
 
 @claim(
@@ -37,16 +52,7 @@ def _gaps(n: int, d: int, *, depth: int, draws: int, seed: int, start: bool = Tr
     deviations="400 draws in place of 20.",
 )
 def b3(seed: int) -> Evidence:
-    d, draws = 32, 400
-    near = torch.zeros(2, d, dtype=torch.float64)
-    near[:, 0] = torch.tensor([1.0, 0.999])
-    near[1, 1] = 0.001
-    apart = torch.eye(2, d, dtype=torch.float64)
-    cosines = {}
-    for name, x, alpha in (("batch norm", near, 1.0), ("none", apart, 0.0)):
-        chain = Chain(width=d, depth=49, weights="gaussian", alpha=alpha)
-        found = propagate(chain, x, draws=draws, seed=seed, backward=False, metrics=("mean_abs_cosine",))
-        cosines[name] = found.array("mean_abs_cosine")
+    cosines = two_samples(draws=400, seed=seed)
     plain = cosines["none"]
     return Evidence(
         parts=(
@@ -75,7 +81,7 @@ def b3(seed: int) -> Evidence:
 def b4(seed: int) -> Evidence:
     parts, curves = [], {}
     for d, plateau in ((32, -1.62), (512, -2.98)):
-        logs = np.log(_gaps(4, d, depth=49, draws=2000, seed=seed))
+        logs = np.log(gaps_along(4, d, depth=49, draws=2000, seed=seed))
         curves[d] = logs.mean(0)
         parts.append(
             mean(f"plateau of log V, d = {d}", logs[:, 30:].mean(1), least=plateau - 0.08, most=plateau + 0.08)
@@ -99,7 +105,9 @@ def b4(seed: int) -> Evidence:
 def b5(seed: int) -> Evidence:
     widths, parts, rows = (16, 32, 64, 128, 256, 512), [], []
     for start, centre, tolerance in ((True, -0.47, 0.03), (False, -0.50, 0.02)):
-        means = np.stack([_gaps(4, d, depth=500, draws=40, seed=seed + d, start=start)[:, 1:].mean(1) for d in widths])
+        means = np.stack(
+            [gaps_along(4, d, depth=500, draws=40, seed=seed + d, start=start)[:, 1:].mean(1) for d in widths]
+        )
         slopes = np.polyfit(np.log(widths), np.log(means), 1)[0]
         name = "from the figure's start" if start else "from Gaussian samples"
         parts.append(mean(f"slope {name}", slopes, least=centre - tolerance, most=centre + tolerance))
@@ -117,7 +125,7 @@ def b5(seed: int) -> Evidence:
 )
 def b6(seed: int) -> Evidence:
     n, d = 4, 512
-    gaps = _gaps(n, d, depth=49, draws=100, seed=seed, start=False)
+    gaps = gaps_along(n, d, depth=49, draws=100, seed=seed, start=False)
     bound = orthogonality_gap_bound(49, n=n, d=d, smallest=1 / n)
     trivial = float(np.sqrt(1 - 1 / n))
     return Evidence(
@@ -127,6 +135,19 @@ def b6(seed: int) -> Evidence:
         if bound > trivial
         else "",
     )
+
+
+def relu_chains(*, draws: int, seed: int) -> dict[str, np.ndarray]:
+    """Figure 5a: gaps ``(draws, 31)`` of ReLU chains of width 100 with 8 samples."""
+    shared = {"width": 100, "depth": 30, "weights": "gaussian", "activation": "relu", "order": "activation-linear-norm"}
+    gaps = {}
+    for name, chain in (
+        ("batch norm", Chain(**shared, centred=True)),
+        ("none", Chain(**shared, norm="none", gain=2**0.5)),
+    ):
+        found = propagate(chain, batch=8, draws=draws, seed=seed, backward=False, metrics=("orthogonality_gap",))
+        gaps[name] = found.array("orthogonality_gap")
+    return gaps
 
 
 @claim(
@@ -139,14 +160,7 @@ def b6(seed: int) -> Evidence:
     deviations="Gaussian samples in place of CIFAR-10; Gaussian weights of variance 2/d.",
 )
 def b21(seed: int) -> Evidence:
-    shared = {"width": 100, "depth": 30, "weights": "gaussian", "activation": "relu", "order": "activation-linear-norm"}
-    gaps = {}
-    for name, chain in (
-        ("batch norm", Chain(**shared, centred=True)),
-        ("none", Chain(**shared, norm="none", gain=2**0.5)),
-    ):
-        found = propagate(chain, batch=8, draws=200, seed=seed, backward=False, metrics=("orthogonality_gap",))
-        gaps[name] = found.array("orthogonality_gap")
+    gaps = relu_chains(draws=200, seed=seed)
     return Evidence(
         parts=(
             mean("V at layer 30, batch norm", gaps["batch norm"][:, 30], most=0.35),

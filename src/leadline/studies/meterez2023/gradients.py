@@ -13,16 +13,16 @@ from leadline.studies.claims import Evidence, claim
 from leadline.studies.meterez2023.isometry import batch_norm, haar
 from leadline.studies.parts import exact, mean, ratio
 
-_SECOND = 1  # the published figures show the second linear layer, fc_1
+SECOND = 1  # the published figures show the second linear layer, fc_1
 
 
-def _by_depth(depths: tuple[int, ...], *, draws: int, seed: int, **design: Any) -> pd.DataFrame:
+def by_depth(depths: tuple[int, ...], *, draws: int, seed: int, **design: Any) -> pd.DataFrame:
     """Log-norm of the weight gradient of the second layer of square networks, cross entropy of random labels."""
     rows = []
     for depth in depths:
         chain = Chain(width=100, depth=depth, **design)
         found = propagate(chain, batch=100, draws=draws, seed=seed, loss="cross_entropy", metrics=())
-        logs = found.array("log_weight_grad_norm")[:, _SECOND]
+        logs = found.array("log_weight_grad_norm")[:, SECOND]
         rows += [{"depth": depth, "draw": i, "log_norm": value} for i, value in enumerate(logs)]
     return pd.DataFrame(rows)
 
@@ -43,7 +43,7 @@ def _change(data: pd.DataFrame, first: int, last: int) -> np.ndarray:
     deviations="Gaussian samples in place of CIFAR-10, 5 draws in place of 10.",
 )
 def a9(seed: int) -> Evidence:
-    data = _by_depth((100, 300, 1000), draws=5, seed=seed)
+    data = by_depth((100, 300, 1000), draws=5, seed=seed)
     parts = [
         mean(f"change from depth 100 to {depth}", _change(data, 100, depth), least=-0.15, most=0.15)
         for depth in (300, 1000)
@@ -59,7 +59,7 @@ def _growth(chain: Chain, *, n: int, draws: int, seed: int, layers: int, distinc
         x = x.repeat(n // distinct, 1)
     found = propagate(chain, x, batch=n, draws=draws, seed=seed, loss="cross_entropy", metrics=())
     logs = found.array("log_weight_grad_norm")
-    return logs[:, _SECOND] - logs[:, _SECOND + layers]
+    return logs[:, SECOND] - logs[:, SECOND + layers]
 
 
 @claim(
@@ -72,7 +72,7 @@ def _growth(chain: Chain, *, n: int, draws: int, seed: int, layers: int, distinc
     deviations="Gaussian samples in place of CIFAR-10, 8 draws in place of 10.",
 )
 def a10(seed: int) -> Evidence:
-    data = _by_depth((200, 1000), draws=8, seed=seed, weights="gaussian")
+    data = by_depth((200, 1000), draws=8, seed=seed, weights="gaussian")
     return Evidence(parts=(mean("growth from depth 200 to 1000", _change(data, 200, 1000), least=6.0),), data=data)
 
 
@@ -111,7 +111,7 @@ def a12(seed: int) -> Evidence:
     parts, frames = [], []
     for depth in (50, 300):
         arms = {
-            centred: _by_depth((depth,), draws=20, seed=seed, centred=centred).assign(centred=centred)
+            centred: by_depth((depth,), draws=20, seed=seed, centred=centred).assign(centred=centred)
             for centred in (False, True)
         }
         difference = arms[True].log_norm.to_numpy() - arms[False].log_norm.to_numpy()
@@ -131,7 +131,7 @@ def a12(seed: int) -> Evidence:
 def a13(seed: int) -> Evidence:
     parts, frames = [], []
     for name, slope in (("tanh", 0.085), ("sin", 0.134)):
-        data = _by_depth((100, 200), draws=10, seed=seed, activation=name, centred=True, eps=1e-5)
+        data = by_depth((100, 200), draws=10, seed=seed, activation=name, centred=True, eps=1e-5)
         growth = mean("", _change(data, 100, 200) / 100)
         parts.append(ratio(f"growth a layer over {slope}, {name}", growth, to=slope, within=0.05))
         frames.append(data.assign(activation=name))
@@ -149,7 +149,7 @@ def a13(seed: int) -> Evidence:
 def a14(seed: int) -> Evidence:
     parts, frames = [], []
     for name in ("tanh", "sin"):
-        data = _by_depth((100, 600), draws=10, seed=seed, activation=name, centred=True, eps=1e-5, gain_exponent=0.4)
+        data = by_depth((100, 600), draws=10, seed=seed, activation=name, centred=True, eps=1e-5, gain_exponent=0.4)
         for depth in (100, 600):
             values = data[data.depth == depth].log_norm
             parts.append(mean(f"log-norm at depth {depth}, {name}", values, least=-2.0, most=-0.7))

@@ -34,7 +34,7 @@ def figure_one(d: int, rng: np.random.Generator) -> torch.Tensor:
     return torch.from_numpy(0.995 * np.eye(d) + 0.005 * np.outer(a, b))
 
 
-def _gaps(x: torch.Tensor, *, depth: int, draws: int, seed: int) -> np.ndarray:
+def gaps_along(x: torch.Tensor, *, depth: int, draws: int, seed: int) -> np.ndarray:
     chain = Chain(width=x.shape[1], depth=depth)
     return propagate(chain, x, draws=draws, seed=seed, backward=False, metrics=("isometry_gap",)).array("isometry_gap")
 
@@ -173,7 +173,7 @@ def a6(seed: int) -> Evidence:
     rises, rows = [], []
     for d in (5, 10, 20):
         x = torch.randn(d, d, generator=torch.Generator().manual_seed(seed + d), dtype=torch.float64)
-        steps = np.diff(_gaps(x, depth=40 * d, draws=20, seed=seed + d), axis=1)
+        steps = np.diff(gaps_along(x, depth=40 * d, draws=20, seed=seed + d), axis=1)
         rises.append(steps.max())
         rows += [{"d": d, "rise": rise} for rise in steps.max(1)]
     return Evidence(parts=(exact("largest step up", max(rises), most=1e-10),), data=pd.DataFrame(rows))
@@ -193,7 +193,7 @@ def a7(seed: int) -> Evidence:
     near = rng.standard_normal((d, 1)) @ rng.standard_normal((1, d)) + 1e-2 * rng.standard_normal((d, d))
     parts, rows = [], []
     for name, x in (("figure 1", figure_one(d, rng)), ("near rank one", torch.from_numpy(near))):
-        gaps = _gaps(x, depth=400, draws=40, seed=seed)[:, 1:]
+        gaps = gaps_along(x, depth=400, draws=40, seed=seed)[:, 1:]
         bounds = np.array([theory.isometry_gap_bound(gaps[:, 0].mean(), d=d, layers=layer) for layer in range(400)])
         for layer in (20, 100, 399):
             parts.append(mean(f"gap over the bound at layer {layer}, {name}", gaps[:, layer] / bounds[layer], most=1.0))
@@ -217,7 +217,7 @@ def a7(seed: int) -> Evidence:
 def a8(seed: int) -> Evidence:
     rng, parts, rows = np.random.default_rng(seed), [], []
     for d in (50, 100):
-        logs = np.log(_gaps(figure_one(d, rng), depth=99, draws=10, seed=seed))
+        logs = np.log(gaps_along(figure_one(d, rng), depth=99, draws=10, seed=seed))
         slopes = np.polyfit(np.arange(5, 100), logs[:, 5:].T, 1)[0]
         parts.append(
             ratio(
