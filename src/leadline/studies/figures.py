@@ -100,7 +100,8 @@ def curve(name: str, x: Numbers, samples: Numbers | Sequence[Numbers]) -> Curve:
     y = np.atleast_2d(np.asarray(samples, dtype=np.float64))
     centre, low, high = y.mean(0), (), ()
     if len(y) > 1:
-        half = stdtrit(len(y) - 1, 0.5 + BAND / 2) * y.std(0, ddof=1) / np.sqrt(len(y))
+        with np.errstate(invalid="ignore"):  # no band where a draw is infinite
+            half = stdtrit(len(y) - 1, 0.5 + BAND / 2) * y.std(0, ddof=1) / np.sqrt(len(y))
         low, high = _floats(centre - half), _floats(centre + half)
     return Curve(name=name, x=_floats(x), y=_floats(centre), low=low, high=high)
 
