@@ -25,7 +25,7 @@ class Form:
         folder: The folder that it unpacks to.
         archive: The archive of that folder.
         parts: Part of the data -> names of its files.
-        labels: Key of the labels in a pickle, or ``None`` for records of bytes.
+        labels: Key of the labels in a pickle, or nothing for records of bytes.
         label_bytes: Bytes of labels that a record begins with; the last of them counts.
         classes: Number of labels.
     """
@@ -33,7 +33,7 @@ class Form:
     folder: str
     archive: str
     parts: Mapping[Split, tuple[str, ...]]
-    labels: str | None = None
+    labels: str = ""
     label_bytes: int = 1
     classes: int
 
@@ -101,7 +101,7 @@ def read_cifar(form: Form, where: Path, split: Split) -> tuple[np.ndarray, np.nd
     """
     names = form.parts[split]
     contents = _from_archive(where, names) if where.is_file() else _from_folder(where, names)
-    read = _records if form.labels is None else _pickled
+    read = _records if not form.labels else _pickled
     parts = [read(content, form, f"{name} in {where}") for name, content in zip(names, contents, strict=True)]
     images, labels = (np.concatenate(each) for each in zip(*parts, strict=True))
     if labels.size and labels.max() >= form.classes:

@@ -26,7 +26,7 @@ def read_idx(path: Path, *, axes: int) -> np.ndarray:
         An array of uint8, read-only.
 
     Raises:
-        UsageError: If the file cannot be read, is no sound gzip or IDX file, or is shorter or longer than its head says.
+        UsageError: If the file cannot be read, is no sound gzip or IDX file, or has another length than its head says.
 
     Source:
         LeCun, Cortes and Burges, "The MNIST database", section "File formats".

@@ -29,7 +29,8 @@ def load(
 
     Grey values are $g/255 \in [0, 1]$ ($g/16$ of the digits), and with ``standardise`` $(g/255 - \mu_c)/s_c$ with the
     usual mean and deviation of each channel, those of the training part. The digits have no published test part: their
-    last 360 images are it. Gaussian images are standard normal with labels that mean nothing, and differ by seed and part.
+    last 360 images are it. Gaussian images are standard normal, with labels that mean nothing; they differ by seed and
+    part.
 
     Args:
         name: ``"digits"``, ``"mnist"``, ``"fashion-mnist"``, ``"cifar10"``, ``"cifar100"`` or ``"gaussian-images"``.
@@ -83,7 +84,7 @@ def _digits(split: Split) -> tuple[np.ndarray, np.ndarray, int]:
     grey, labels = load_digits(return_X_y=True)
     cut = data_set("digits").sizes[0]
     part = slice(cut) if split == "train" else slice(cut, None)
-    return grey[part].reshape(-1, 1, 8, 8), labels[part], 16
+    return np.asarray(grey)[part].reshape(-1, 1, 8, 8), np.asarray(labels)[part], 16
 
 
 def _from_files(wanted: DataSet, split: Split, folder: str | Path | None) -> tuple[np.ndarray, np.ndarray, int]:

@@ -10,6 +10,10 @@ import numpy as np
 
 from leadline._core.errors import UsageError
 
+_DAMAGE = (
+    pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, LookupError, OverflowError, MemoryError,
+)  # fmt: skip
+
 
 def read_pickle(content: bytes, *, whose: str) -> Any:
     """What was pickled, if it is made of plain Python values and arrays of uint8 alone.
@@ -32,9 +36,7 @@ def read_pickle(content: bytes, *, whose: str) -> Any:
     except UsageError as error:
         raise UsageError(f"{whose} {error}") from error
     # A damaged pickle fails in any of these ways, and none says more than that it is damaged.
-    except (
-        pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, LookupError, OverflowError, MemoryError,
-    ) as error:  # fmt: skip
+    except _DAMAGE as error:
         raise UsageError(
             f"{whose} is no whole pickle ({type(error).__name__}): it is cut short or damaged; fetch it again."
         ) from error
@@ -48,7 +50,7 @@ class PickledArray:
     """
 
     def __init__(self) -> None:
-        self.value = np.empty(0, np.uint8)
+        self.value: np.ndarray = np.empty(0, np.uint8)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, fortran, raw = state
