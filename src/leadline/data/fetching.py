@@ -78,8 +78,8 @@ def _fetch_file(wanted: DataSet, remote: Remote, place: Path, on_progress: OnPro
         failures.append(f"{mirror.split('/')[2]}: the MD5 must be {remote.md5}, got {found}")
     kept = f" ({part.stat().st_size} bytes are kept)" if part.is_file() else ""
     raise UsageError(
-        f"{remote.name} of {wanted.name} could not be fetched ({'; '.join(failures)}); run it again with a network{kept}, "
-        f"or copy {', '.join(wanted.files)} from a machine that has one into {place}."
+        f"{remote.name} of {wanted.name} could not be fetched ({'; '.join(failures)}); run it again with a "
+        f"network{kept}, or copy {', '.join(wanted.files)} from a machine that has one into {place}."
     )
 
 
