@@ -12,7 +12,7 @@ from leadline.cli.progress import progress
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = typer.Typer(help="Image data sets: what there is, where it lies, how to get it.", no_args_is_help=True)
+app = typer.Typer(help="Image data sets: what there is, where it lies, how to get it.")
 Folder = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="The folder of data sets; by default LEADLINE_DATA, else the cache."),

@@ -37,7 +37,7 @@ def load(
         split: ``"train"`` or ``"test"``.
         folder: The folder of data sets, or the folder with the files; by default what ``LEADLINE_DATA`` names, else the
             cache of leadline. Files may be gzipped, archives stay packed.
-        limit: That many images, drawn at random without repetition; by default all, in the order of the files.
+        limit: At most that many images, drawn at random without repetition; by default all, in the order of the files.
         seed: Seed of that draw and of Gaussian images; the global generator is left alone.
         standardise: Subtract the mean of each channel and divide by its deviation.
 
@@ -46,7 +46,7 @@ def load(
 
     Raises:
         UsageError: If there is no such data set or part, its files are missing, cut short or damaged, or ``limit``
-            is not from 1 to the number of images.
+            is below 1.
 
     Example:
         >>> batch = load("digits", limit=100)
@@ -54,6 +54,8 @@ def load(
         (torch.Size([100, 1, 8, 8]), 1.0)
     """
     wanted = data_set(name)
+    if limit is not None and limit < 1:
+        raise UsageError(f"The limit must be at least 1 image; got {limit}.")
     part: Split = "train" if check_choice("The split", split, ("train", "test")) == "train" else "test"
     if name == "gaussian-images":
         return _gaussian_images(wanted, part, limit, seed)
@@ -73,9 +75,10 @@ def _per_channel(values: tuple[float, ...]) -> Tensor:
 
 def _gaussian_images(wanted: DataSet, split: Split, limit: int | None, seed: int) -> Batch:
     available = wanted.sizes[split == "test"]
-    _check_limit(available, limit)
     # Even seeds are of training, odd ones of test parts, so that no part is another part of another seed.
-    return gaussian(limit or available, wanted.shape, seed=2 * seed + (split == "test"), classes=wanted.classes)
+    return gaussian(
+        min(limit or available, available), wanted.shape, seed=2 * seed + (split == "test"), classes=wanted.classes
+    )
 
 
 def _digits(split: Split) -> tuple[np.ndarray, np.ndarray, int]:
@@ -112,12 +115,6 @@ def _from_files(wanted: DataSet, split: Split, folder: str | Path | None) -> tup
 
 
 def _chosen(available: int, limit: int | None, seed: int) -> np.ndarray | None:
-    _check_limit(available, limit)
     if limit is None:
         return None
     return torch.randperm(available, generator=torch.Generator().manual_seed(seed))[:limit].numpy()
-
-
-def _check_limit(available: int, limit: int | None) -> None:
-    if limit is not None and not 1 <= limit <= available:
-        raise UsageError(f"The limit must be from 1 to the {available} images there are; got {limit}.")
