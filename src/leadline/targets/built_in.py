@@ -74,7 +74,7 @@ def plan(name: str, options: Mapping[str, Any], wanted: Wanted) -> Plan:
 
 def _images(design: Design, wanted: Wanted) -> tuple[Batch, str]:
     data = wanted.data or ("gaussian" if wanted.input_shape else "digits")
-    check_choice(f"data for {design.name}", data, ("gaussian", *IMAGES))
+    check_choice(f"data for {design.name}", data, (*IMAGES, "gaussian"))
     size = wanted.batch or _IMAGES
     if data != "gaussian":
         return images(data, wanted, size=size)

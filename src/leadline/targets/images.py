@@ -15,7 +15,7 @@ def images(name: str, wanted: Wanted, *, size: int) -> tuple[Batch, str]:
     """``size`` standardised images of the training part of ``name`` with their labels, and the batch in words.
 
     Raises:
-        UsageError: If the caller wants another input shape, the files are missing or damaged, or there are fewer images.
+        UsageError: If the caller wants another input shape, files are missing or damaged, or images too few.
     """
     shape = data_set(name).shape
     if wanted.input_shape not in (None, shape):

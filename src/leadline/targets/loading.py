@@ -70,7 +70,7 @@ def load(
 
     Args:
         target: What to build, as in the table.
-        data: ``"gaussian"``, ``"tokens"`` or a data set of ``leadline.data.load``, such as ``"digits"`` or ``"cifar10"``;
+        data: ``"gaussian"``, ``"tokens"`` or a data set of ``leadline.data.load``, such as ``"cifar10"``;
             by default what suits the model.
         batch: Number of samples, at least 1; by default what suits the model.
         input_shape: Shape of one sample, without the batch axis; of a sequence its length.

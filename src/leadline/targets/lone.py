@@ -25,8 +25,9 @@ _SIDES = (32, 28, 224, 64, 8)
 def batch_for(model: nn.Module, wanted: Wanted, *, whose: str) -> tuple[Batch, str]:
     """A batch that ``model`` takes, and the batch in words.
 
-    Images of a data set and Gaussian samples of a given shape where they are asked for. Otherwise models of `transformers`
-    say what they take; of others the first layer does, and a copy of the model in eval mode tries what is inferred.
+    Images of a data set and Gaussian samples of a given shape where they are asked for. Otherwise models of
+    `transformers` say what they take; of others the first layer does, and a copy of the model in eval mode tries what
+    is inferred.
 
     Args:
         model: The model; neither its weights, its mode nor torch's global generators are changed.
@@ -52,7 +53,7 @@ def batch_for(model: nn.Module, wanted: Wanted, *, whose: str) -> tuple[Batch, s
             raise UsageError(_unknown(name, first, whose))
         return Batch(inputs=ids.inputs), f"{counted(size, 'sequence')} of {length} random tokens"
     if wanted.data is not None:
-        check_choice(f"data for {whose}", wanted.data, ("gaussian", *IMAGES))
+        check_choice(f"data for {whose}", wanted.data, (*IMAGES, "gaussian"))
     if wanted.data in IMAGES:
         return _fitting(*images(wanted.data, wanted, size=size), model=model, whose=whose)
     shape = wanted.input_shape or _inferred(model, name, first, whose)
