@@ -21,8 +21,7 @@ def images(name: str, wanted: Wanted, *, size: int) -> tuple[Batch, str]:
     if wanted.input_shape not in (None, shape):
         subject = "Digits have" if name == "digits" else f"Images of {name} have"
         raise UsageError(
-            f"{subject} shape {times(shape)}; leave the input shape {times(wanted.input_shape)} out, "
-            "or take data=gaussian."
+            f"{subject} shape {times(shape)}; the input shape {times(wanted.input_shape)} needs data=gaussian."
         )
     if name == "digits":
         return digits().take(size, seed=wanted.seed), f"{counted(size, 'digit')} of {times(shape)}"
