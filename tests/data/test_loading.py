@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, strategies as st
+from tests.data.files import drawn, idx, python_2, python_3, records, write_mnist, write_tar
 
 from leadline._core.errors import UsageError
 from leadline.data import load
 from leadline.data.catalogue import data_set, known
 from leadline.data.idx import read_idx
-from tests.data.files import drawn, idx, python_2, python_3, records, write_mnist, write_tar
 
 GREY, COLOUR = (28, 28), (3, 32, 32)
 

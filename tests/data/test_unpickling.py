@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from tests.data.files import drawn, python_2, python_3
 
 from leadline._core.errors import UsageError
 from leadline.data import load
 from leadline.data.unpickling import PickledArray, read_pickle
-from tests.data.files import drawn, python_2, python_3
 
 
 class Malicious:

@@ -48,10 +48,10 @@ def fetch(name: str, folder: str | Path | None = None, *, on_progress: OnProgres
     place = data_folder(folder) / name
     try:
         place.mkdir(parents=True, exist_ok=True)
-        for remote in wanted.remotes:
-            _fetch_file(wanted, remote, place, on_progress or (lambda file, done, total: None))
-    except PermissionError as error:
-        raise UsageError(f"{place} may not be written to; choose another folder with --folder.") from error
+    except OSError as error:
+        raise UsageError(f"{place} cannot be made a folder ({error.strerror}); choose another one.") from error
+    for remote in wanted.remotes:
+        _fetch_file(wanted, remote, place, on_progress or (lambda file, done, total: None))
     return place
 
 
@@ -63,8 +63,6 @@ def _fetch_file(wanted: DataSet, remote: Remote, place: Path, on_progress: OnPro
     for mirror in remote.mirrors:
         try:
             _download(mirror + remote.name, part, lambda done, total: on_progress(remote.name, done, total))
-        except PermissionError:
-            raise
         except _NETWORK as error:
             failures.append(
                 f"{mirror.split('/')[2]}: {getattr(error, 'reason', None) or error or type(error).__name__}"
