@@ -17,6 +17,7 @@ from leadline._core.errors import AssumptionError, MissingExtraError, UsageError
 from leadline._version import __version__
 from leadline.cli.check import check
 from leadline.cli.console import say
+from leadline.cli.data import app as data
 from leadline.cli.figure import figure
 from leadline.cli.fix import fix
 from leadline.cli.reproduce import reproduce
@@ -40,6 +41,7 @@ app.command()(fix)
 app.command()(simulate)
 app.command()(reproduce)
 app.command()(figure)
+app.add_typer(data, name="data")
 
 
 def _show_version(asked: bool) -> bool:

@@ -23,7 +23,9 @@ Target = Annotated[
 Data = Annotated[
     str | None,
     typer.Option(
-        metavar="digits|gaussian|tokens", help="The batch; by default what suits the model.", rich_help_panel=_MODEL
+        metavar="gaussian|tokens|NAME",
+        help="The batch: random, or a data set of `leadline data list`; by default what suits the model.",
+        rich_help_panel=_MODEL,
     ),
 ]
 Batch = Annotated[int | None, typer.Option(metavar="N", help="Samples in it.", rich_help_panel=_MODEL)]

@@ -11,8 +11,10 @@ from torch import nn
 from leadline import nn as designs_of
 from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
-from leadline.data import Batch, digits as load_digits, gaussian, token_ids
+from leadline.data import Batch, gaussian, token_ids
+from leadline.data.catalogue import data_set
 from leadline.data.digits import CLASSES, SHAPE
+from leadline.targets.images import IMAGES, images
 from leadline.targets.options import Option, options_of, read
 from leadline.targets.plan import Plan, Wanted, counted, sequence_length, times
 
@@ -32,7 +34,7 @@ class Design:
         options: Its options with defaults and choices.
         takes: ``"vectors"`` (samples of any shape, flattened), ``"images"``, ``"squares"`` or ``"tokens"``.
         gaussian_shape: Shape of a Gaussian sample where the caller gives none.
-        make: Builds it: of the shape of a sample, the seed and the options.
+        make: Builds it: of the shape of a sample, the number of classes, the seed and the options.
     """
 
     name: str
@@ -61,24 +63,21 @@ def plan(name: str, options: Mapping[str, Any], wanted: Wanted) -> Plan:
     design = DESIGNS[name]
     batch, about = _tokens(design, wanted) if design.takes == "tokens" else _images(design, wanted)
     shape = tuple(batch.samples.shape[1:])
+    classes = data_set(wanted.data).classes if wanted.data in IMAGES else CLASSES
 
     def build(seed: int, overrides: Mapping[str, Any]) -> nn.Module:
         values = read(design.options, {**options, **overrides}, whose=name)
-        return design.make(shape, seed=seed, **values)
+        return design.make(shape, classes, seed=seed, **values)
 
     return Plan(model=build(wanted.seed, wanted.overrides), build=build, batch=batch, about=about)
 
 
 def _images(design: Design, wanted: Wanted) -> tuple[Batch, str]:
     data = wanted.data or ("gaussian" if wanted.input_shape else "digits")
-    check_choice(f"data for {design.name}", data, ("digits", "gaussian"))
+    check_choice(f"data for {design.name}", data, (*IMAGES, "gaussian"))
     size = wanted.batch or _IMAGES
-    if data == "digits":
-        if wanted.input_shape not in (None, SHAPE):
-            raise UsageError(
-                f"Digits have shape {times(SHAPE)}; the input shape {times(wanted.input_shape)} needs data=gaussian."
-            )
-        return load_digits().take(size, seed=wanted.seed), f"{counted(size, 'digit')} of {times(SHAPE)}"
+    if data != "gaussian":
+        return images(data, wanted, size=size)
     shape = wanted.input_shape or design.gaussian_shape
     if design.takes != "vectors" and len(shape) != 3:
         raise UsageError(f"{design.name} takes images of shape (channels, height, width); got the input shape {shape}.")
@@ -100,9 +99,9 @@ def _tokens(design: Design, wanted: Wanted) -> tuple[Batch, str]:
 _WEIGHTS = Option(name="weights", kind="str", default="dense", choices=("dense", "lazy"))
 
 
-def _mlp(shape: Shape, *, weights: str, seed: int, **options: Any) -> nn.Module:
+def _mlp(shape: Shape, classes: int, *, weights: str, seed: int, **options: Any) -> nn.Module:
     linear = nn.Linear if weights == "dense" else _lazy_linear(seed)
-    return designs_of.mlp(math.prod(shape), CLASSES, linear=linear, seed=seed, **options)
+    return designs_of.mlp(math.prod(shape), classes, linear=linear, seed=seed, **options)
 
 
 def _lazy_linear(seed: int) -> Callable[..., nn.Module]:
@@ -115,19 +114,19 @@ def _lazy_linear(seed: int) -> Callable[..., nn.Module]:
     )
 
 
-def _resnet(shape: Shape, **options: Any) -> nn.Module:
-    return designs_of.resnet(shape[0], CLASSES, **options)
+def _resnet(shape: Shape, classes: int, **options: Any) -> nn.Module:
+    return designs_of.resnet(shape[0], classes, **options)
 
 
-def _vgg19(shape: Shape, **options: Any) -> nn.Module:
-    return designs_of.vgg19(shape[0], CLASSES, **options)
+def _vgg19(shape: Shape, classes: int, **options: Any) -> nn.Module:
+    return designs_of.vgg19(shape[0], classes, **options)
 
 
-def _vit(shape: Shape, **options: Any) -> nn.Module:
-    return designs_of.vit(shape[0], shape[1], CLASSES, **options)
+def _vit(shape: Shape, classes: int, **options: Any) -> nn.Module:
+    return designs_of.vit(shape[0], shape[1], classes, **options)
 
 
-def _gpt(shape: Shape, **options: Any) -> nn.Module:
+def _gpt(shape: Shape, classes: int, **options: Any) -> nn.Module:
     return designs_of.gpt(VOCABULARY, shape[0], **options)
 
 

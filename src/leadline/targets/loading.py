@@ -12,10 +12,11 @@ from leadline._core.names import check_choice
 from leadline.data.batch import Inputs
 from leadline.targets import built_in, factory, hf, timm_models
 from leadline.targets.grammar import Spec, parse
+from leadline.targets.images import IMAGES
 from leadline.targets.placement import device_of, dtype_of, place
 from leadline.targets.plan import Plan, Wanted
 
-_DATA = ("digits", "gaussian", "tokens")
+_DATA = (*IMAGES, "gaussian", "tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +65,13 @@ def load(
     | ``file.py:build,width=64`` | a function in a file, called with the options it takes | its own |
     | ``package.module:build`` | a function in a module | its own |
 
-    A function returns a Module, ``(module, inputs)`` or ``(module, inputs, targets)``. A lone module gets digits or
+    A function returns a Module, ``(module, inputs)`` or ``(module, inputs, targets)``. A lone module gets images or
     Gaussian samples of ``input_shape`` where they are asked for, otherwise what its first layer takes, without targets.
 
     Args:
         target: What to build, as in the table.
-        data: ``"digits"``, ``"gaussian"`` or ``"tokens"``; by default what suits the model.
+        data: ``"gaussian"``, ``"tokens"`` or a data set of ``leadline.data.load``, such as ``"cifar10"``;
+            by default what suits the model.
         batch: Number of samples, at least 1; by default what suits the model.
         input_shape: Shape of one sample, without the batch axis; of a sequence its length.
         seed: Seed of the weights and of the batch. A function of the user's that has a parameter ``seed`` is given it,

@@ -1,6 +1,7 @@
 """A batch for a model that comes without one: from what is asked for, or from its first layer."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,9 +11,9 @@ from torch import Tensor, nn
 from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
 from leadline._core.randomness import kept_rng
-from leadline.data import Batch, digits, gaussian, token_ids
-from leadline.data.digits import SHAPE
+from leadline.data import Batch, gaussian, token_ids
 from leadline.targets import hf
+from leadline.targets.images import IMAGES, images
 from leadline.targets.plan import Wanted, counted, sequence_length, times
 
 _SAMPLES = 64
@@ -24,8 +25,9 @@ _SIDES = (32, 28, 224, 64, 8)
 def batch_for(model: nn.Module, wanted: Wanted, *, whose: str) -> tuple[Batch, str]:
     """A batch that ``model`` takes, and the batch in words.
 
-    Digits and Gaussian samples of a given shape where they are asked for. Otherwise models of `transformers`
-    say what they take; of others the first layer does, and a copy of the model in eval mode tries what is inferred.
+    Images of a data set and Gaussian samples of a given shape where they are asked for. Otherwise models of
+    `transformers` say what they take; of others the first layer does, and a copy of the model in eval mode tries what
+    is inferred.
 
     Args:
         model: The model; neither its weights, its mode nor torch's global generators are changed.
@@ -37,7 +39,7 @@ def batch_for(model: nn.Module, wanted: Wanted, *, whose: str) -> tuple[Batch, s
 
     Raises:
         UsageError: If nothing is asked for and nothing can be inferred, or the model takes tokens and
-            something else is asked for.
+            something else is asked for, or images are asked for whose size it does not take.
     """
     if hf.speaks_for_itself(model):
         return hf.batch_for(model, wanted, whose=whose)
@@ -51,22 +53,31 @@ def batch_for(model: nn.Module, wanted: Wanted, *, whose: str) -> tuple[Batch, s
             raise UsageError(_unknown(name, first, whose))
         return Batch(inputs=ids.inputs), f"{counted(size, 'sequence')} of {length} random tokens"
     if wanted.data is not None:
-        check_choice(f"data for {whose}", wanted.data, ("digits", "gaussian"))
-    if wanted.data == "digits":
-        return _digits(model, wanted, size), f"{counted(size, 'digit')} of {times(SHAPE)}"
+        check_choice(f"data for {whose}", wanted.data, (*IMAGES, "gaussian"))
+    if wanted.data in IMAGES:
+        return _fitting(*images(wanted.data, wanted, size=size), model=model, whose=whose)
     shape = wanted.input_shape or _inferred(model, name, first, whose)
     return gaussian(size, shape, seed=seed), f"{counted(size, 'Gaussian sample')} of {times(shape)}"
 
 
-def _digits(model: nn.Module, wanted: Wanted, size: int) -> Batch:
-    """Digits as images, or flat where only that runs."""
-    if wanted.input_shape not in (None, SHAPE):
-        raise UsageError(f"Digits have shape {times(SHAPE)}; leave the input shape out, or take data=gaussian.")
-    images = digits()
-    flat = Batch(inputs=images.samples.flatten(1), targets=images.targets)
-    takes_images = _runs(model, _zeros(model, SHAPE))
-    chosen = flat if not takes_images and _runs(model, _zeros(model, (64,))) else images
-    return chosen.take(size, seed=wanted.seed)
+def _fitting(batch: Batch, about: str, *, model: nn.Module, whose: str) -> tuple[Batch, str]:
+    """The images as they are, or flat where only that runs."""
+    shape = tuple(batch.samples.shape[1:])
+    if _runs(model, _zeros(model, shape)):
+        return batch, about
+    if _runs(model, _zeros(model, (math.prod(shape),))):
+        return _flat(batch), about
+    name, first = _first_layer(model)
+    layer = f"; its first layer, {name or 'the model'}, is {first}" if first else ""
+    raise UsageError(
+        f"{whose} takes neither images of {times(shape)} nor rows of {math.prod(shape)}, which are {about}{layer}. "
+        "Take data of its size, or build it for this one."
+    )
+
+
+def _flat(batch: Batch) -> Batch:
+    pool = batch.pool and _flat(batch.pool)
+    return Batch(inputs=batch.samples.flatten(1), targets=batch.targets, pool=pool)
 
 
 def _first_layer(model: nn.Module) -> tuple[str, nn.Module | None]:

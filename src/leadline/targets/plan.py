@@ -20,7 +20,7 @@ class Wanted:
     """What the caller asked for beside the target.
 
     Attributes:
-        data: ``"digits"``, ``"gaussian"``, ``"tokens"``, or ``None`` for what suits the model.
+        data: ``"gaussian"``, ``"tokens"``, the name of a data set, or ``None`` for what suits the model.
         batch: Samples, or ``None`` for what suits the model.
         input_shape: Shape of one sample, or ``None``.
         seed: Seed of weights and batch.
