@@ -50,7 +50,7 @@ def local(tasks: Iterable[Task], *, jobs: int | None = None) -> Iterator[Iterato
         initializer=_start_worker,
         initargs=(os.getpid(),),
     )
-    outcomes = parallel(delayed(measure_all)(task) for task in tasks)
+    outcomes: Any = parallel(delayed(measure_all)(task) for task in tasks)
     try:
         yield outcomes
     except BaseException:

@@ -19,8 +19,8 @@ _KNOWN = tuple(name for name in (f.name for f in fields(Sweep)) if name != "draw
 def read_sweep(path: str | Path) -> Sweep:
     """The sweep that a YAML file describes.
 
-    Its keys are the fields of ``Sweep``; ``seeds`` may be how many from 0, and ``random`` holds ``draws`` and, for every
-    option, a list of values or ``{low:, high:, log:}``.
+    Its keys are the fields of ``Sweep``; ``seeds`` may be how many from 0, and ``random`` holds ``draws`` and, for
+    every option, a list of values or ``{low:, high:, log:}``.
 
     Raises:
         UsageError: If the file cannot be read, is no YAML, has an unknown or missing key, or a value is wrong.

@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -93,7 +93,7 @@ def run(
     cells = [cell for cell in plan.cells() if _falls_to(cell, shard)]
     # Equal options in other words, or draws that fell together, are one cell.
     wanted = {cell.key: cell for cell in cells}
-    with Store(store, create=True) as opened, _alone(opened.path):
+    with Store(store, create=True) as opened, opened.locked():
         opened.add(wanted.values())
         states = opened.states()
         skipped = {"done"} if retry_failed else {"done", "failed"}
@@ -122,7 +122,7 @@ def sweep(design: str, store: str | Path, *, seeds: int | Sequence[int] = 1, eng
         store: The SQLite file.
         seeds: The seeds, or how many from 0.
         engine: As for ``run``.
-        how: Further fields of ``Sweep``, and ``jobs``, ``address``, ``cells_per_task``, ``retry_failed`` as for ``run``.
+        how: Further fields of ``Sweep``, and ``jobs``, ``address``, ``cells_per_task``, ``retry_failed`` of ``run``.
 
     Returns:
         The rows of the cells of this sweep, as ``frame`` gives them.
@@ -142,7 +142,7 @@ def sweep(design: str, store: str | Path, *, seeds: int | Sequence[int] = 1, eng
     run(plan, store, engine=engine, **running)
     with Store(store) as opened:
         rows = frame(opened)
-    return rows[rows["key"].isin({cell.key for cell in plan.cells()})].reset_index(drop=True)
+    return rows[rows["key"].isin([cell.key for cell in plan.cells()])].reset_index(drop=True)
 
 
 def _falls_to(cell: Cell, shard: tuple[int, int] | None) -> bool:
@@ -172,19 +172,3 @@ def _versions() -> str:
     import torch
 
     return json.dumps({"leadline": __version__, "torch": str(torch.__version__), "python": platform.python_version()})
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """One run a store: two would measure the same cells. The lock goes with the process, also when it is killed."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock: there the caller sees to it.
-        yield
-        return
-    with path.with_name(f"{path.name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(f"Another run writes to {path}; wait for its end, or give another store.") from None
-        yield

@@ -47,6 +47,21 @@ CREATE TABLE losses (
     PRIMARY KEY (cell, step)
 ) WITHOUT ROWID;
 """
+_CELL_COLUMNS = ("status", "summary", "error_type", "error", "attempts", "seconds", "versions")
+# New or better known cells of another store, by number there, and then all that belongs to them.
+_TAKE = (
+    "INSERT INTO main.cells (key, content) SELECT key, content FROM other.cells WHERE true ORDER BY id "
+    "ON CONFLICT (key) DO NOTHING",
+    "CREATE TEMP TABLE taken AS SELECT theirs.id AS theirs, ours.id AS ours FROM other.cells AS theirs "
+    "JOIN main.cells AS ours USING (key) WHERE theirs.status = 'done' AND ours.status != 'done' "
+    "OR theirs.status = 'failed' AND ours.status = 'pending'",
+    f"UPDATE main.cells SET ({', '.join(_CELL_COLUMNS)}) = (SELECT {', '.join(_CELL_COLUMNS)} FROM other.cells "
+    "JOIN taken ON other.cells.id = taken.theirs WHERE taken.ours = main.cells.id) "
+    "WHERE id IN (SELECT ours FROM taken)",
+    "INSERT INTO main.layers SELECT taken.ours, position, layer, kind, in_chain, "
+    f"{', '.join(LAYER_METRICS)} FROM other.layers JOIN taken ON cell = taken.theirs",
+    "INSERT INTO main.losses SELECT taken.ours, step, loss FROM other.losses JOIN taken ON cell = taken.theirs",
+)
 _LAYER_COLUMNS = ("layer", "kind", "in_chain", *LAYER_METRICS)
 
 
@@ -77,7 +92,9 @@ class Store:
             if self.path.exists():
                 raise UsageError(f"{self.path} is no store of a sweep: it is a folder or a device.")
             if not create:
-                raise UsageError(f"There is no store {self.path}; `leadline sweep run FILE --store {self.path}` fills one.")
+                raise UsageError(
+                    f"There is no store {self.path}; `leadline sweep run FILE --store {self.path}` fills one."
+                )
             check_destination(self.path)
         try:
             self._database = sqlite3.connect(self.path, isolation_level=None, timeout=30)
@@ -93,7 +110,32 @@ class Store:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the file go."""
         self._database.close()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """One run a store: two would measure the same cells. The lock goes with the process, also when it is killed.
+
+        Raises:
+            UsageError: If another process holds it.
+        """
+        try:
+            import fcntl
+        except ImportError:  # Windows has no such lock: there the caller sees to it.
+            yield
+            return
+        with self.path.with_name(f"{self.path.name}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UsageError(
+                    f"Another run writes to {self.path}; wait for its end, or give another store."
+                ) from None
+            yield
 
     def _check(self, *, create: bool) -> None:
         """Nothing is written to a file before it is known to be a store, or empty."""
@@ -174,6 +216,17 @@ class Store:
             ((row[0], step, _null(loss)) for step, loss in enumerate(outcome.losses)),
         )
 
+    def take(self, other: Path) -> None:
+        """Copy the cells of another store, with their rows; cells that are done here stay as they are."""
+        self._database.execute("ATTACH DATABASE ? AS other", (str(other),))
+        try:
+            with self._transaction():
+                for statement in _TAKE:
+                    self._database.execute(statement)
+                self._database.execute("DROP TABLE taken")
+        finally:
+            self._database.execute("DETACH DATABASE other")
+
     def cells(self) -> Iterator[dict[str, Any]]:
         """Every cell as a row of plain values, in the order in which they were added."""
         query = "SELECT id, key, content, status, summary, error_type, error, attempts, seconds, versions FROM cells"
@@ -211,13 +264,16 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
         try:
+            self._database.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self._database.execute("ROLLBACK")
+            self._database.execute("COMMIT")
+        except BaseException as error:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):  # A full disk, a lock, a file that may not be written to.
+                raise UsageError(f"Cannot write {self.path}: {error}.") from error
             raise
-        self._database.execute("COMMIT")
 
     def _one(self, query: str) -> Any:
         return self._database.execute(query).fetchone()[0]
