@@ -41,7 +41,8 @@ def local(tasks: Iterable[Task], *, jobs: int | None = None) -> Iterator[Iterato
     if jobs == 1:
         yield map(measure_all, tasks)
         return
-    parallel = Parallel(
+    make: Any = Parallel  # The stubs of joblib take words alone for `batch_size`.
+    parallel = make(
         n_jobs=jobs,
         backend="loky",
         return_as="generator_unordered",

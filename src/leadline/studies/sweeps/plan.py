@@ -5,7 +5,7 @@ import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -82,7 +82,7 @@ class Sweep:
     """
 
     design: str
-    measure: Literal["profile", "train"] = "profile"
+    measure: str = "profile"
     grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     random: Mapping[str, Range | Sequence[Any]] = field(default_factory=dict)
     draws: int = 0
