@@ -35,7 +35,7 @@ def stored(store: Path) -> int:
 
 
 def run_killed(words: Sequence[str], store: Path, *, cells: int, kills: int, rng: random.Random) -> list[int]:
-    """Kill the sweep at ``kills`` moments, each a random while after another share of the cells is done; then let it end.
+    """Kill the sweep ``kills`` times, each a random while after another share of the cells is done; then let it end.
 
     Returns the number of cells done at each kill.
     """
@@ -44,7 +44,11 @@ def run_killed(words: Sequence[str], store: Path, *, cells: int, kills: int, rng
         goal = cells * (number + 1) // (kills + 2)
         # Its own group, so that nothing but this sweep is killed; the workers see the end of their parent themselves.
         running = subprocess.Popen(
-            command(*words), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+            command(*words),
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
         while stored(store) < goal and running.poll() is None:
             time.sleep(0.01)

@@ -80,9 +80,8 @@ def test_adding_cells_again_changes_nothing(store: Store):
 
 
 def test_another_process_reads_while_this_one_writes(store: Store):
-    with store._transaction():
-        with Store(store.path) as reader:
-            assert reader.counts()["pending"] == 3
+    with store._transaction(), Store(store.path) as reader:
+        assert reader.counts()["pending"] == 3
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all, but long enough to be looked at" * 40, None])
@@ -126,9 +125,9 @@ def test_a_missing_store_and_a_folder_are_refused(tmp_path: Path):
 
 
 def test_a_second_writer_is_refused(store: Store):
-    with store.locked(), Store(store.path) as other:
-        with pytest.raises(UsageError, match="Another run writes to"), other.locked():
-            pass
+    refused = pytest.raises(UsageError, match="Another run writes to")
+    with store.locked(), Store(store.path) as other, refused, other.locked():
+        pass
     with store.locked():
         pass
 

@@ -29,6 +29,9 @@ def local(tasks: Iterable[Task], *, jobs: int | None = None) -> Iterator[Iterato
         tasks: What to measure; taken as it is needed.
         jobs: Processes; by default the CPUs that this process may use. 1 measures in this process.
 
+    Raises:
+        UsageError: If a worker was killed.
+
     Example:
         >>> tasks = [[Cell(design="mlp", options={"depth": d, "width": 16}, seed=0)] for d in (2, 3)]
         >>> with local(tasks, jobs=1) as outcomes:
@@ -36,6 +39,7 @@ def local(tasks: Iterable[Task], *, jobs: int | None = None) -> Iterator[Iterato
         [3, 4]
     """
     from joblib import Parallel, cpu_count, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     jobs = jobs or cpu_count()
     if jobs == 1:
@@ -54,6 +58,11 @@ def local(tasks: Iterable[Task], *, jobs: int | None = None) -> Iterator[Iterato
     outcomes: Any = parallel(delayed(measure_all)(task) for task in tasks)
     try:
         yield outcomes
+    except TerminatedWorkerError:
+        raise UsageError(
+            "A worker process died, perhaps for lack of memory; what was measured is stored. Take fewer jobs and run "
+            "the sweep again, which goes on from here."
+        ) from None
     except BaseException:
         _end_workers()
         raise
@@ -77,7 +86,8 @@ def _start_worker(parent: int) -> None:
 def _end_workers() -> None:
     from joblib.externals.loky import get_reusable_executor
 
-    get_reusable_executor().shutdown(wait=True, kill_workers=True)
+    # `reuse`, since without it other arguments make another executor, after the one there has ended its work.
+    get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
 
 
 @contextmanager
