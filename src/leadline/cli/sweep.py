@@ -17,6 +17,7 @@ from leadline.cli.console import say, show
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from leadline.studies.sweeps.running import Tally
     from leadline.studies.sweeps.store import Store
 
 sweep = typer.Typer(help="Measure or train many networks of one design; resume, look, export, draw.")
@@ -160,13 +161,10 @@ def _progress() -> Iterator[Callable[[int, int], None] | None]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _sentences(tally: object, errors: list[tuple[str, str, int]], store: Path) -> "RenderableType":
+def _sentences(tally: "Tally", errors: list[tuple[str, str, int]], store: Path) -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
-    from leadline.studies.sweeps.running import Tally
-
-    assert isinstance(tally, Tally)
     head = (
         f"{count(tally.cells, 'cell')}: {tally.done} measured, {tally.found} found in {store}, {tally.failed} failed."
     )

@@ -1,5 +1,6 @@
 """Where cells are measured: processes of this machine (loky), or tasks of Ray. Both run the same function."""
 
+import logging
 import os
 import signal
 import sys
@@ -86,8 +87,9 @@ def _start_worker(parent: int) -> None:
 def _end_workers() -> None:
     from joblib.externals.loky import get_reusable_executor
 
+    running: Any = get_reusable_executor
     # `reuse`, since without it other arguments make another executor, after the one there has ended its work.
-    get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+    running(reuse=True).shutdown(wait=True, kill_workers=True)
 
 
 @contextmanager
@@ -111,7 +113,7 @@ def ray(
     engine: Any = require("ray", extra="ray")
     if engine.is_initialized():
         raise UsageError("Ray is running in this process already; call `ray.shutdown()` before a sweep.")
-    start: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    start: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         from joblib import cpu_count
 

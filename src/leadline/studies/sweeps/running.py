@@ -90,9 +90,8 @@ def run(
             raise UsageError(f"{name} must be a whole number from 1; got {value}.")
     if engine == "ray":
         require("ray", extra="ray")
-    cells = [cell for cell in plan.cells() if _falls_to(cell, shard)]
-    # Equal options in other words, or draws that fell together, are one cell.
-    wanted = {cell.key: cell for cell in cells}
+    # Draws that fell together are one cell.
+    wanted = {cell.key: cell for cell in plan.cells() if _falls_to(cell, shard)}
     with Store(store, create=True) as opened, opened.locked():
         opened.add(wanted.values())
         states = opened.states()
