@@ -178,8 +178,6 @@ def _sentences(tally: "Tally", errors: list[tuple[str, str, int]], store: Path) 
 
 def _status(store: "Store", width: int) -> "RenderableType":
     """The states of the cells by design and measure, and the errors below."""
-    from collections import Counter
-
     from rich.console import Group
     from rich.text import Text
 
@@ -187,13 +185,13 @@ def _status(store: "Store", width: int) -> "RenderableType":
     from leadline.reporting.terminal_table import Column, fitted_table, printable
     from leadline.studies.sweeps.store import STATES
 
-    tally = Counter((row["cell"].design, row["cell"].measure, row["status"]) for row in store.cells())
+    tally = store.tally()
     kinds = sorted({key[:2] for key in tally})
     table = [
         Column(header="design", cells=[design for design, _ in kinds], justify="left", elastic=True, importance=9),
         Column(header="measure", cells=[measure for _, measure in kinds], justify="left", importance=8),
         *(
-            Column(header=state, cells=[number(tally[*kind, state]) for kind in kinds], importance=7)
+            Column(header=state, cells=[number(tally.get((*kind, state), 0)) for kind in kinds], importance=7)
             for state in STATES
         ),
     ]

@@ -179,6 +179,17 @@ class Store:
         found = dict(self._database.execute("SELECT status, count(*) FROM cells GROUP BY status"))
         return {state: found.get(state, 0) for state in STATES}
 
+    def tally(self) -> dict[tuple[str, str, str], int]:
+        """How many cells there are of every design, measure and state."""
+        query = (
+            "SELECT json_extract(content, '$.design'), json_extract(content, '$.training') IS NULL, status, count(*) "
+            "FROM cells GROUP BY 1, 2, 3"
+        )
+        return {
+            (design, "profile" if profiled else "train", status): number
+            for design, profiled, status, number in self._database.execute(query)
+        }
+
     def save(self, outcomes: Iterable[Outcome], *, versions: str = "") -> None:
         """Keep the outcomes of cells that were added, all of them or none.
 
