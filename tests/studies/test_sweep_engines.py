@@ -120,6 +120,9 @@ def test_ctrl_c_ends_with_130_and_leaves_a_store_that_goes_on_and_no_worker(tmp_
     assert f"40 cells: {40 - done} measured, {done} found" in " ".join(finished.stdout.split())
 
 
+# What Ray leaves open in this process is Ray's.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.engines
 def test_ray_gives_the_rows_of_this_process_to_the_bit(tmp_path: Path):
     pytest.importorskip("ray")
@@ -133,10 +136,14 @@ class _Died(Exception):
 
 
 @contextmanager
-def _ray_in_words(flights: list[int], *, loses: int = -1) -> Iterator[ModuleType]:
+def _ray_in_words(flights: list[int], *, loses: int = -1, answers: bool = True) -> Iterator[ModuleType]:
     """What the engine asks of Ray, done in this process: it shows the order of calls, and nothing of Ray itself."""
     flying: dict[int, object] = {}
     number = iter(range(10_000))
+
+    def init(**how):
+        if not answers:
+            raise ConnectionError("Nobody\nanswers.")
 
     def submit(task):
         flying[ready := next(number)] = task
@@ -151,7 +158,7 @@ def _ray_in_words(flights: list[int], *, loses: int = -1) -> Iterator[ModuleType
 
     stand_in = ModuleType("ray")
     vars(stand_in).update(
-        init=lambda **how: None,
+        init=init,
         is_initialized=lambda: False,
         cluster_resources=lambda: {"CPU": 2.0},
         shutdown=lambda: flights.append(-1),
@@ -172,6 +179,21 @@ def test_tasks_of_ray_are_handed_over_a_few_at_a_time(tmp_path: Path, monkeypatc
     assert max(flights) == 4 and flights[-1] == -1
     run(PLAN, tmp_path / "here", jobs=1)
     assert_same(tmp_path / "here", tmp_path / "there")
+
+
+def test_on_a_running_cluster_no_more_than_the_jobs_are_in_flight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    flights: list[int] = []
+    with _ray_in_words(flights) as stand_in:
+        monkeypatch.setitem(sys.modules, "ray", stand_in)
+        tally = run(PLAN, tmp_path / "store", engine="ray", address="auto", jobs=3, cells_per_task=2)
+    assert tally.done == len(PLAN) and max(flights) == 3
+
+
+def test_a_cluster_that_does_not_answer_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with _ray_in_words([], answers=False) as stand_in:
+        monkeypatch.setitem(sys.modules, "ray", stand_in)
+        with pytest.raises(UsageError, match="Cannot reach a Ray cluster at 10.0.0.1:6379: Nobody answers.$"):
+            run(PLAN, tmp_path / "store", engine="ray", address="10.0.0.1:6379")
 
 
 def test_cells_of_a_worker_of_ray_that_died_have_failed_and_the_others_go_on(tmp_path, monkeypatch):

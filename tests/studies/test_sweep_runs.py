@@ -11,7 +11,7 @@ import leadline
 from leadline._core.errors import UsageError
 from leadline.studies.sweeps import Cell, Store, Sweep, export, frame, merge, run, sweep
 from leadline.studies.sweeps.measuring import measure
-from leadline.targets import load
+from leadline.targets import designs, load
 from leadline.train import fit, task
 
 PLAN = Sweep(design="mlp:width=16", grid={"depth": (2, 3), "norm": ("batch", "none")}, seeds=(0, 1), batch=16)
@@ -53,6 +53,15 @@ def test_a_train_cell_has_the_losses_of_fit(tmp_path: Path):
         assert losses[losses["learning_rate"] == rate]["loss"].tolist() == list(expected.losses)
         assert row["final_loss"] == expected.final and row["limit"] == goal.limit(expected.losses[:1])
         assert row["learnt"] == (expected.final < row["limit"]) and row["steps_taken"] == len(expected.losses)
+
+
+@pytest.mark.parametrize("design", [each.name for each in designs()])
+def test_every_built_in_design_can_be_swept(tmp_path: Path, design: str):
+    if design in ("vit", "gpt"):
+        pytest.importorskip("transformers")
+    assert run(Sweep(design=design, batch=4), tmp_path / "store", jobs=1).done == 1
+    (row,) = table(tmp_path / "store").to_dict("records")
+    assert math.isfinite(row["log10_grad_norm_rate"]) and math.isfinite(row["loss"])
 
 
 def test_the_threads_of_the_caller_are_put_back():

@@ -20,6 +20,8 @@ ENGINES = ("local", "ray")
 Task = Sequence[Cell]
 # Tasks handed to Ray per CPU: one that runs and one that waits.
 _AHEAD = 2
+# Bytes that a Ray of our own keeps for results on their way, which are a few KiB a cell.
+_MEMORY = 256 * 2**20
 
 
 @contextmanager
@@ -107,9 +109,11 @@ def ray(
         jobs: Tasks that run at once; by default the CPUs of the cluster.
 
     Raises:
+        UsageError: If no cluster answers at the address, or Ray runs in this process already.
         MissingExtraError: If Ray is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # What Ray will do, and asks for in a warning.
     engine: Any = require("ray", extra="ray")
     if engine.is_initialized():
         raise UsageError("Ray is running in this process already; call `ray.shutdown()` before a sweep.")
@@ -117,14 +121,23 @@ def ray(
     if address is None:
         from joblib import cpu_count
 
-        start |= {"num_cpus": jobs or cpu_count(), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        # "local": without it Ray looks for a cluster that runs here, or ran here until it was killed.
+        start |= {"address": "local", "num_cpus": jobs or cpu_count(), "object_store_memory": _MEMORY}
+        start |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     else:
         start |= {"address": address}
-    engine.init(**start)
     try:
-        running = jobs or max(1, int(engine.cluster_resources().get("CPU", 1)))
+        engine.init(**start)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        if address is None:
+            raise
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UsageError(f"Cannot reach a Ray cluster at {address}: {reason}.") from error
+    try:
+        # On a cluster that is larger than `jobs` whatever is in flight runs at once.
+        limit = jobs if address and jobs else _AHEAD * max(1, int(engine.cluster_resources().get("CPU", 1)))
         remote = engine.remote(num_cpus=1, max_retries=1)(measure_all)
-        yield _unordered(engine, remote.remote, tasks, limit=_AHEAD * running)
+        yield _unordered(engine, remote.remote, tasks, limit=limit)
     finally:
         engine.shutdown()
 
