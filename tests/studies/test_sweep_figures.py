@@ -64,6 +64,33 @@ def test_a_phase_diagram_is_the_mean_of_every_pair(rng):
             assert trace.z[i][j] == pytest.approx(np.nanmean(values))
 
 
+def test_numbers_of_a_map_stand_side_by_side(rng):
+    drawn = figures.figure(cells(rng), kind="phase")
+    assert drawn.layout.xaxis.type == drawn.layout.yaxis.type == "category"
+
+
+def searched(rng) -> pd.DataFrame:
+    """A random search: no value comes twice."""
+    table = cells(rng, seeds=30).drop(columns=["norm"])
+    count = len(table)
+    return table.assign(depth=np.arange(count), width=10 ** rng.uniform(0, 4, size=count))
+
+
+def test_a_random_search_is_drawn_as_points(rng):
+    table = searched(rng)
+    (trace,) = figures.figure(table, kind="phase", x="width", y="depth", metric="trainable").data
+    assert trace.type == "scatter" and len(trace.x) == len(table)
+    expected = table.set_index("width")["trainable"]
+    assert list(trace.marker.color) == expected.loc[list(trace.x)].tolist()
+    layout = figures.figure(table, kind="phase", x="width", y="depth").layout
+    assert (layout.xaxis.type, layout.yaxis.type) == ("log", "linear")
+
+
+def test_more_lines_than_can_be_told_apart_are_refused(rng):
+    with pytest.raises(UsageError, match="180 combinations, a line each, and at most 24"):
+        figures.figure(searched(rng), x="width")
+
+
 def test_a_slope_is_that_of_scipy_with_its_interval(rng):
     x, y = rng.normal(size=12), rng.normal(size=12)
     found, expected = figures.slope([*x, math.nan], [*y, 1.0]), stats.linregress(x, y)

@@ -25,6 +25,7 @@ METRICS = {
     "scaling": ("participation_ratio", "final_loss"),
 }
 COLOURS = ("#1580b8", "#d2691e", "#2a9d6f", "#9b6bd3", "#b33951", "#6b7a8f")
+_LINES = 24
 _NOT_AXES = frozenset({"key", "seed", "status", "error_type", "error", "attempts", "seconds", "versions"})
 
 
@@ -54,8 +55,8 @@ def plot(
         cells: What ``frame`` gave.
         path: The file.
         kind: ``"rates"``: the metric against ``x``, a line for each combination of the other axes, mean over seeds with
-            a 95 % Student interval. ``"phase"``: its mean over seeds, and over what else varies, on ``x`` and ``y``.
-            ``"scaling"``: both axes logarithmic, with the least-squares slope and its 95 % interval.
+            a 95 % Student interval. ``"phase"``: its mean over seeds, and over what else varies, on ``x`` and ``y``;
+            a map of a grid, coloured points of a random search. ``"scaling"``: both axes logarithmic, with the least-squares slope and its 95 % interval.
         metric: A number of the summary; by default one that suits the kind.
         x: Axis; by default the first that is a number.
         y: Second axis of a phase diagram; by default the next.
@@ -91,12 +92,20 @@ def figure(
         y = _axis(y, rest, "y", names)
         if x == y:
             raise UsageError(f"A phase diagram needs two different axes; got {x} twice.")
-        return go.Figure(_map(done, metric, x, y), _layout(metric, x, y, about=_others(names, x, y)))
+        drawn, kinds = _phase(done, metric, x, y)
+        layout = _layout(metric, x, y, about=_others(names, x, y))
+        layout["xaxis"]["type"], layout["yaxis"]["type"] = kinds
+        return go.Figure(drawn, layout)
     if y is not None:
         raise UsageError(f"Only a phase diagram takes a second axis; got y {y!r}.")
     lines = _scaling if kind == "scaling" else _rates
-    traces = []
-    for number, (label, rows) in enumerate(_groups(done, [name for name in names if name != x])):
+    traces, groups = [], _groups(done, [name for name in names if name != x])
+    if len(groups) > _LINES:
+        raise UsageError(
+            f"The options beside {x} make {len(groups)} combinations, a line each, and at most {_LINES} can be told "
+            "apart; draw --kind phase, or export and choose."
+        )
+    for number, (label, rows) in enumerate(groups):
         traces += lines(rows, metric, x, label, COLOURS[number % len(COLOURS)])
     layout = _layout(x=x, metric=None, y=metric)
     if kind == "scaling":
@@ -171,20 +180,40 @@ def _half(length: float) -> float | None:
     return length if math.isfinite(length) else None
 
 
-def _map(done: Any, metric: str, x: str, y: str) -> dict[str, Any]:
+def _phase(done: Any, metric: str, x: str, y: str) -> tuple[dict[str, Any], tuple[str, str]]:
+    """A map where most pairs of values are there, otherwise (a random search) a point a pair; and the types of axes."""
     import pandas as pd
 
     values = done[[x, y, metric]].copy()
     values[metric] = [value if math.isfinite(value) else math.nan for value in map(float, values[metric])]
-    table = pd.pivot_table(values, index=y, columns=x, values=metric, aggfunc="mean", dropna=False).sort_index()
-    return {
+    pairs = values.groupby([x, y], dropna=False)[metric].mean().reset_index()
+    shown = {"colorbar": {"title": {"text": metric}}, "colorscale": "Viridis"}
+    if len(pairs) < pairs[x].nunique() * pairs[y].nunique() / 2:
+        points = {"type": "scatter", "mode": "markers", "x": pairs[x].tolist(), "y": pairs[y].tolist()}
+        marker = {**shown, "size": 10, "color": [_shown(value) for value in pairs[metric]]}
+        return {**points, "marker": marker}, (_spread(pairs, x), _spread(pairs, y))
+    table = pd.pivot_table(pairs, index=y, columns=x, values=metric, dropna=False).sort_index()
+    drawn = {
         "type": "heatmap",
         "x": [str(value) for value in table.columns],
         "y": [str(value) for value in table.index],
-        "z": [[None if math.isnan(value) else float(value) for value in row] for row in table.to_numpy(dtype=float)],
-        "colorbar": {"title": {"text": metric}},
-        "colorscale": "Viridis",
+        "z": [[_shown(value) for value in row] for row in table.to_numpy(dtype=float)],
+        **shown,
     }
+    # Values of a grid stand side by side, whatever lies between them.
+    return drawn, ("category", "category")
+
+
+def _shown(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _spread(pairs: Any, name: str) -> str:
+    """Logarithmic where positive numbers span a decade and a half."""
+    if not _numeric(pairs, name):
+        return "category"
+    low, high = float(pairs[name].min()), float(pairs[name].max())
+    return "log" if 0 < 30 * low < high else "linear"
 
 
 def slope(x: Sequence[float], y: Sequence[float], *, level: float = 0.95) -> Rate:
