@@ -56,7 +56,8 @@ def plot(
         path: The file.
         kind: ``"rates"``: the metric against ``x``, a line for each combination of the other axes, mean over seeds with
             a 95 % Student interval. ``"phase"``: its mean over seeds, and over what else varies, on ``x`` and ``y``;
-            a map of a grid, coloured points of a random search. ``"scaling"``: both axes logarithmic, with the least-squares slope and its 95 % interval.
+            a map of a grid, coloured points of a random search. ``"scaling"``: both axes
+            logarithmic, with the least-squares slope and its 95 % interval.
         metric: A number of the summary; by default one that suits the kind.
         x: Axis; by default the first that is a number.
         y: Second axis of a phase diagram; by default the next.
