@@ -102,6 +102,7 @@ def test_a_slope_is_that_of_scipy_with_its_interval(rng):
 def test_a_power_law_is_found_and_said(rng):
     drawn = figures.figure(cells(rng, seeds=40), kind="scaling", x="depth")
     assert drawn.layout.xaxis.type == drawn.layout.yaxis.type == "log"
+    assert list(drawn.layout.xaxis.ticktext) == ["10", "20", "40"]
     points = [trace for trace in drawn.data if trace.mode == "markers"]
     for trace in points:
         expected = stats.linregress(np.log10(trace.x), np.log10(trace.y)).slope

@@ -25,7 +25,7 @@ METRICS = {
     "scaling": ("participation_ratio", "final_loss"),
 }
 COLOURS = ("#1580b8", "#d2691e", "#2a9d6f", "#9b6bd3", "#b33951", "#6b7a8f")
-_LINES = 24
+_LINES, _PLACES = 24, 12
 _NOT_AXES = frozenset({"key", "seed", "status", "error_type", "error", "attempts", "seconds", "versions"})
 
 
@@ -111,6 +111,9 @@ def figure(
     layout = _layout(x=x, metric=None, y=metric)
     if kind == "scaling":
         layout["xaxis"]["type"] = layout["yaxis"]["type"] = "log"
+        places = sorted(set(done[x].dropna().tolist()))
+        if len(places) <= _PLACES:
+            layout["xaxis"] |= {"tickvals": places, "ticktext": [f"{place:g}" for place in places]}
         if not traces:
             raise UsageError(f"No value of {metric} and {x} is positive and finite, so there is no power law to draw.")
     return go.Figure(traces, layout)
