@@ -22,6 +22,7 @@ from leadline.cli.figure import figure
 from leadline.cli.fix import fix
 from leadline.cli.reproduce import reproduce
 from leadline.cli.simulate import simulate
+from leadline.cli.sweep import sweep
 
 HEALTHY, ERROR_FOUND, WRONG_CALL, BUG, INTERRUPTED = 0, 1, 2, 3, 130
 # Base of what typer raises for an unknown option, a missing argument, a value of the wrong type; it has no public name.
@@ -42,6 +43,7 @@ app.command()(simulate)
 app.command()(reproduce)
 app.command()(figure)
 app.add_typer(data, name="data")
+app.add_typer(sweep, name="sweep")
 
 
 def _show_version(asked: bool) -> bool:
