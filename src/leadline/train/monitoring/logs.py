@@ -16,8 +16,8 @@ def writer(log: Any) -> Write:
     """What writes the scalars of a step to ``log``.
 
     Args:
-        log: ``None``; a path ending in ``.csv`` (columns step, name, value) or ``.jsonl`` (an object a step); a function
-            of a dict; or an object with ``add_scalar`` (TensorBoard) or ``log`` (a run of Weights & Biases).
+        log: ``None``; a path ending in ``.csv`` (columns step, name, value) or ``.jsonl`` (an object a step); a
+            function of a dict; or an object with ``add_scalar`` (TensorBoard) or ``log`` (a run of Weights & Biases).
 
     Raises:
         UsageError: If it is none of these.

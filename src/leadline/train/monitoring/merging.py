@@ -16,80 +16,83 @@ def world_size() -> int:
 
 
 def numbers(
-    sides: Mapping[str, Mapping[str, Sums]], squares: Mapping[str, Tensor | None], *, world: int
-) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, float]]:
-    """Numbers of every side and layer, and the totals of ``squares`` (``nan`` for what no process has).
+    sides: Mapping[str, Mapping[str, Sums]], others: Mapping[str, Mapping[str, Tensor]], *, world: int
+) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, list[float]]]:
+    """Numbers of every side and layer, and ``others`` summed over processes.
 
     Args:
         sides: Side -> layer -> its sums; the same layers in the same order in every process.
-        squares: Parts of squared norms by name.
+        others: Parts of other sums by name, vectors in float64 whose length is the same in every process.
         world: How many processes train together.
     """
     flat = [(side, path, sums) for side, layers in sides.items() for path, sums in layers.items()]
-    device = _device([sums for *_, sums in flat], list(squares.values()))
-    widths = _widths([sums for *_, sums in flat], device=device, world=world)
-    counts = [[sums.entries, sums.sampled] for *_, sums in flat]
-    count = torch.tensor(counts or [[0, 0]], dtype=torch.float64, device=device)
-    norms = torch.stack(
-        [torch.stack([_squares(s.norms, device), _squares(s.sampled_norms, device), _total(s.saturated, device)])
-         for *_, s in flat] or [torch.zeros(3, dtype=torch.float64, device=device)]
-    )  # fmt: skip
-    own = torch.stack([_zero(device) if v is None else v.to(device) for v in squares.values()] or [_zero(device)])
-    there = torch.tensor([float(v is not None) for v in squares.values()] or [0.0], dtype=torch.float64, device=device)
+    every = [sums for *_, sums in flat]
+    device = _device(every, list(others.values()))
+    widths = _widths(every, device=device, world=world)
+    counts = torch.tensor([(s.entries, s.sampled) for s in every], dtype=torch.float64, device=device).flatten()
+    norms, sampled_norms = [s.norms for s in every], [s.sampled_norms for s in every]
+    lengths_of_rows = _summed(sampled_norms, device)
+    scalars = [
+        counts,
+        _by_layer(_summed(norms, device).square_(), norms),
+        _by_layer(lengths_of_rows.square(), sampled_norms),
+        _by_layer((lengths_of_rows > 0).double(), sampled_norms),
+        _by_layer(_summed([s.saturated for s in every], device), [s.saturated for s in every]),
+        *(value.to(device) for value in others.values()),
+    ]
     vectors = [
         _padded(vector, width, device)
-        for (*_, sums), (width, _) in zip(flat, widths, strict=True)
+        for sums, (width, _) in zip(every, widths, strict=True)
         for vector in ([sums.rows_total, sums.units_total] if sums.cosine else [sums.rows_total])
     ]
-    peaks = [_padded(sums.peak, width, device) for (*_, sums), (_, width) in zip(flat, widths, strict=True) if width]
+    peaks = [_padded(s.peak, width, device) for s, (_, width) in zip(every, widths, strict=True) if width]
     if world > 1:
-        packed = torch.cat([count.flatten(), norms.flatten(), own, there, *(v.double() for v in vectors)])
+        parts = [*scalars, *(vector.double() for vector in vectors)]
+        packed = torch.cat(parts)
         dist.all_reduce(packed)
-        sizes = [count.numel(), norms.numel(), own.numel(), there.numel(), *(v.numel() for v in vectors)]
-        a, b, own, there, *vectors = packed.split(sizes)
-        count, norms = a.view_as(count), b.view_as(norms)
+        split = packed.split([part.numel() for part in parts])
+        scalars, vectors = list(split[: len(scalars)]), list(split[len(scalars) :])
         if peaks:
-            highest = torch.cat(peaks)
+            highest = torch.cat([peak.float() for peak in peaks])
             dist.all_reduce(highest, op=dist.ReduceOp.MAX)
-            peaks = list(highest.split([p.numel() for p in peaks]))
-    lengths = torch.stack([v.double() for v in torch._foreach_norm(vectors)]) if vectors else own[:0]
-    dead = torch.stack([(p <= 0).double().mean() for p in peaks]) if peaks else own[:0]
-    read = iter(torch.cat([count.flatten(), norms.flatten(), own, there, lengths, dead]).tolist())
-    counted = [[next(read), next(read)] for _ in range(len(count))]
-    normed = [[next(read), next(read), next(read)] for _ in range(len(norms))]
-    values, present = [next(read) for _ in own], [next(read) for _ in there]
+            peaks = list(highest.split([peak.numel() for peak in peaks]))
+    none = counts[:0]
+    lengths = torch.stack(torch._foreach_norm(vectors)).double() if vectors else none
+    dead = torch.stack([(peak <= 0).sum() for peak in peaks]).double() if peaks else none
+    sizes = [part.numel() for part in (*scalars, lengths, dead)]
+    read = iter(torch.cat([*scalars, lengths, dead]).tolist())
+    counted, squares, sampled, alive, flats, *rest, length, deaths = [[next(read) for _ in range(k)] for k in sizes]
     found: dict[str, dict[str, dict[str, float]]] = {side: {} for side in sides}
-    measured = []
-    for (side, path, sums), (entries, n), (square, sampled, flat_entries) in zip(flat, counted, normed, strict=False):
-        total, directions = next(read), next(read) if sums.cosine else math.nan
-        row = _row(entries=entries, n=n, square=square, sampled=sampled, total=total, directions=directions)
-        if sums.cosine and sums.saturated and entries:
-            row["saturated_fraction"] = flat_entries / entries
-        measured.append((side, path, row))
-    for (side, path, row), (_, width) in zip(measured, widths, strict=True):
-        if width:
-            row["dead_fraction"] = next(read)
+    norm, death = iter(length), iter(deaths)
+    for i, ((side, path, sums), (_, units)) in enumerate(zip(flat, widths, strict=True)):
+        total, directions = next(norm), next(norm) if sums.cosine else math.nan
+        row = _row(
+            entries=counted[2 * i], n=counted[2 * i + 1], nonzero=alive[i], square=squares[i], sampled=sampled[i],
+            total=total, directions=directions,
+        )  # fmt: skip
+        if row and sums.saturates:
+            row["saturated_fraction"] = flats[i] / counted[2 * i]
+        if units:
+            row["dead_fraction"] = next(death) / units
         if row:
             found[side][path] = row
-    return found, {
-        key: value if here else math.nan for key, value, here in zip(squares, values, present, strict=False)
-    }
+    return found, dict(zip(others, rest, strict=True))
 
 
 def _row(
-    *, entries: float, n: float, square: float, sampled: float, total: float, directions: float
+    *, entries: float, n: float, nonzero: float, square: float, sampled: float, total: float, directions: float
 ) -> dict[str, float]:
     if not entries:
         return {}
     row = {"rms": math.sqrt(square / entries), "norm": math.sqrt(square)}
     row["distinction"] = 1 - total**2 / (n * sampled) if n > 1 and sampled > 0 else math.nan
-    if n > 1 and not math.isnan(directions):
-        row["mean_cosine"] = (directions**2 - n) / (n * (n - 1))
+    if not math.isnan(directions):
+        row["mean_cosine"] = (directions**2 - nonzero) / (nonzero * (nonzero - 1)) if nonzero > 1 else math.nan
     return row
 
 
-def _device(sums: Sequence[Sums], others: Sequence[Tensor | None]) -> torch.device:
-    seen = [norm for own in sums for norm in own.norms[:1]] + [value for value in others if value is not None]
+def _device(sums: Sequence[Sums], others: Sequence[Tensor]) -> torch.device:
+    seen = [norm for own in sums for norm in own.norms[:1]] + list(others)
     if seen:
         return seen[0].device
     nccl = dist.is_available() and dist.is_initialized() and dist.get_backend() == "nccl"
@@ -109,19 +112,18 @@ def _widths(sums: Sequence[Sums], *, device: torch.device, world: int) -> list[l
 def _padded(vector: Tensor | None, width: int, device: torch.device) -> Tensor:
     if vector is None:
         return torch.zeros(width, device=device)
-    vector = vector.to(device).float() if vector.dtype != torch.float64 else vector.to(device)
+    vector = vector if vector.device == device else vector.to(device)
     return vector if vector.numel() == width else torch.nn.functional.pad(vector, (0, width - vector.numel()))
 
 
-def _squares(norms: Sequence[Tensor], device: torch.device) -> Tensor:
-    if len(norms) == 1:
-        return norms[0].to(device).double().square()
-    return torch.stack([n.to(device).double() for n in norms]).square().sum() if norms else _zero(device)
+def _summed(values: Sequence[Sequence[Tensor]], device: torch.device) -> Tensor:
+    """All values of all layers as one vector."""
+    flat = [v if v.device == device else v.to(device) for own in values for v in own]
+    return torch.cat(flat).double() if flat else torch.zeros(0, dtype=torch.float64, device=device)
 
 
-def _total(values: Sequence[Tensor], device: torch.device) -> Tensor:
-    return torch.stack([v.to(device).double() for v in values]).sum() if values else _zero(device)
-
-
-def _zero(device: torch.device) -> Tensor:
-    return torch.zeros((), dtype=torch.float64, device=device)
+def _by_layer(vector: Tensor, values: Sequence[Sequence[Tensor]]) -> Tensor:
+    """The sums over each layer of what ``_summed`` put in a row."""
+    sizes = torch.tensor([sum(v.numel() for v in own) for own in values])
+    index = torch.repeat_interleave(torch.arange(len(values)), sizes).to(vector.device)
+    return torch.zeros(len(values), dtype=torch.float64, device=vector.device).index_add_(0, index, vector)

@@ -1,6 +1,6 @@
 """Watches a model while it trains: on some of the steps, and with nothing on the model on all others."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from leadline._core.diagnosis import Finding
 from leadline._core.errors import UsageError
-from leadline.probe.modules import Anatomy, anatomy
+from leadline.probe.modules import anatomy
 from leadline.probe.select import Layers, plan
 from leadline.probe.spectra import Spectra
 from leadline.train.monitoring.findings import findings
@@ -148,12 +148,18 @@ class Monitor:
     def _read(self, watch: Watch, step: int, loss: float | Tensor | None, grad_scale: float) -> Reading:
         world = world_size()
         named = self._parts.parameters
-        squares = _keyed("weight", named, squared_norms(list(named.values()), world=world))
-        squares |= _keyed("grad", named, squared_norms([p.grad for p in named.values()], world=world))
-        if loss is not None:
-            value = torch.as_tensor(loss).detach().double() / world
-            squares["loss"] = value
-        sides, totals = numbers({"output": watch.outputs, "grad": watch.grads}, squares, world=world)
+        with_grads = {name: p.grad for name, p in named.items() if p.grad is not None}
+        others = {
+            "weight": squared_norms(list(named.values()), world=world),
+            "grad": squared_norms(list(with_grads.values()), world=world),
+            "loss": None if loss is None else torch.as_tensor(loss).detach().double().reshape(1) / world,
+        }
+        others = {key: value for key, value in others.items() if value is not None}
+        sides, totals = numbers({"output": watch.outputs, "grad": watch.grads}, others, world=world)
+        squares = {
+            "weight": dict(zip(named, totals.get("weight", []), strict=True)),
+            "grad": dict(zip(with_grads, totals.get("grad", []), strict=True)),
+        }
         layers = {path: dict(sides["output"].get(path, {})) for path in self._layers}
         for path, row in sides["grad"].items():
             # A mean over processes is taken of gradients of parameters: each has those of its own mean loss.
@@ -161,21 +167,19 @@ class Monitor:
             scaled = {"rms": row["rms"] / size, "norm": row["norm"] / size, "distinction": row["distinction"]}
             layers[path] |= {f"grad_{key}": value for key, value in scaled.items()}
         for path, own in self._parts.own.items():
-            names = [f"{path}.{key}" if path else key for key in own]
             for side, scale in (("weight", 1.0), ("grad", grad_scale)):
-                total = sum(totals[key] for n in names if (key := f"{side}/{n}") in totals and totals[key] == totals[key])
-                name = "weight_norm" if side == "weight" else "weight_grad_norm"
-                if names and path in layers:
-                    layers[path][name] = total**0.5 / scale
+                parts = [v for key in own if (v := squares[side].get(f"{path}.{key}" if path else key)) is not None]
+                if parts and path in layers:
+                    layers[path]["weight_norm" if side == "weight" else "weight_grad_norm"] = sum(parts) ** 0.5 / scale
         for path, row in _spectra(watch).items():
             layers[path] |= row
         self._monitored += 1
         whole = {
-            "grad_norm": _root(totals[f"grad/{n}"] for n in named) / grad_scale,
-            "weight_norm": _root(totals[f"weight/{n}"] for n in named),
+            "grad_norm": sum(squares["grad"].values()) ** 0.5 / grad_scale,
+            "weight_norm": sum(squares["weight"].values()) ** 0.5,
         }
         if loss is not None:
-            whole["loss"] = totals["loss"]
+            whole["loss"] = totals["loss"][0]
         order = {path: row for path, row in layers.items() if row}
         return Reading(step=step, layers=order, totals=whole, blind=self._blind)
 
@@ -200,14 +204,6 @@ def _compiled(model: nn.Module) -> set[nn.Module]:
     }
 
 
-def _keyed(side: str, named: Iterable[str], values: list[Tensor | None]) -> dict[str, Tensor | None]:
-    return {f"{side}/{name}": value for name, value in zip(named, values, strict=True)}
-
-
-def _root(squares: Iterable[float]) -> float:
-    return sum(value for value in squares if value == value) ** 0.5
-
-
 def _spectra(watch: Watch) -> dict[str, dict[str, float]]:
     spectra, paths = Spectra(), []
     for path, sums in watch.outputs.items():
@@ -215,6 +211,4 @@ def _spectra(watch: Watch) -> dict[str, dict[str, float]]:
             x = sums.kept[None]
             spectra.add(x @ x.mT, lambda which, x=x: x[which], d=x.shape[-1], dtype=torch.float32)
             paths.append(path)
-    return {
-        path: {name: row[name] for name in _SPECTRAL} for path, row in zip(paths, spectra.values(), strict=True)
-    }
+    return {path: {name: row[name] for name in _SPECTRAL} for path, row in zip(paths, spectra.values(), strict=True)}

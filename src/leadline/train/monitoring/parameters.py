@@ -6,24 +6,19 @@ import torch
 from torch import Tensor
 
 
-def squared_norms(tensors: Sequence[Tensor | None], *, world: int) -> list[Tensor | None]:
-    """This process's part of each tensor's squared norm, so that the parts of all processes add up to it.
+def squared_norms(tensors: Sequence[Tensor], *, world: int) -> Tensor | None:
+    """This process's parts of the squared norms, so that those of all processes add up; ``None`` without tensors.
 
-    A tensor that every process holds whole is counted to one part in ``world``; of a sharded one each has its own entries.
+    A tensor that every process holds whole is counted to one part in ``world``; of a sharded one each has its
+    own entries.
     """
-    local: list[Tensor] = []
-    shares: list[float] = []
-    for tensor in tensors:
-        if tensor is not None:
-            own, share = _own(tensor.detach(), world)
-            local.append(own)
-            shares.append(share)
-    if not local:
-        return [None] * len(tensors)
+    if not tensors:
+        return None
+    local, shares = zip(*(_own(tensor.detach(), world) for tensor in tensors), strict=True)
     half = any(own.dtype in (torch.float16, torch.bfloat16) for own in local)
-    norms = iter(torch._foreach_norm([own.float() for own in local] if half else local))
-    parts = iter(shares)
-    return [None if tensor is None else next(norms).double().square() * next(parts) for tensor in tensors]
+    norms = torch._foreach_norm([own.float() for own in local] if half else list(local))
+    squares = torch.stack([norm.to(norms[0].device) for norm in norms]).double().square()
+    return squares if set(shares) == {1.0} else squares * torch.tensor(shares, dtype=torch.float64).to(squares.device)
 
 
 def _own(tensor: Tensor, world: int) -> tuple[Tensor, float]:

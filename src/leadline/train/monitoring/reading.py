@@ -32,7 +32,9 @@ class Reading:
             if values:
                 found[name] = pick(values)
         if per_layer:
-            found |= {f"{path or 'model'}/{metric}": v for path, row in self.layers.items() for metric, v in row.items()}
+            found |= {
+                f"{path or 'model'}/{metric}": v for path, row in self.layers.items() for metric, v in row.items()
+            }
         return found
 
 

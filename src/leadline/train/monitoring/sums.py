@@ -1,7 +1,7 @@
 """What is kept of the outputs of a layer, or of their gradients, in one step: sums, which add up.
 
-Sums of micro-batches and of processes are added, and the numbers are made of the totals: they are those of the whole batch.
-Rows are samples, flattened; of a tensor with three axes (sequences) they are positions.
+Sums of micro-batches and of processes are added, and the numbers are made of the totals: they are
+those of the whole batch. Rows are samples, flattened; of a tensor with three axes (sequences) they are positions.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-# Module by class name -> limits of its output at or beyond which the slope is nearly zero, as `leadline.profile` has them.
+# Class name -> limits of the output at or beyond which the slope is nearly zero, as `leadline.profile` has them.
 _FLAT = {
     "Tanh": (-0.974679, 0.974679),
     "Sigmoid": (0.0126618, 0.9873382),
@@ -41,6 +41,7 @@ class Sums:
     peak: Tensor | None = None
     saturated: list[Tensor] = field(default_factory=list)
     kept: Tensor | None = None
+    saturates: bool = False
 
     def add(self, x: Tensor, *, keep: bool = False) -> None:
         """Take one call's tensor; ``keep`` copies its rows for a spectrum, of the first call only."""
@@ -49,22 +50,16 @@ class Sums:
         part = rows[:: -(-n // self.rows)] if n > self.rows else rows
         if part.dtype in (torch.float16, torch.bfloat16):
             part = part.float()
-        if self.cosine:
-            lengths = torch.linalg.vector_norm(part, dim=1)
-            sampled = torch.linalg.vector_norm(lengths)
-        else:
-            lengths, sampled = None, torch.linalg.vector_norm(part)
+        # Squares are taken of all layers together at the end: here is only what needs the whole tensor.
+        sampled = torch.linalg.vector_norm(part, dim=1) if self.cosine else torch.linalg.vector_norm(part)[None]
         self.sampled_norms.append(sampled)
-        self.norms.append(_norm(x) if part.shape[0] != n else sampled)
+        self.norms.append(_norm(x)[None] if part.shape[0] != n else sampled)
         self.entries += x.numel()
         if self.rows_total is None or self.rows_total.shape[0] == part.shape[1]:
             self.sampled += part.shape[0]
-            if lengths is None:
-                self.rows_total = _plus(self.rows_total, part.sum(0))
-            else:
-                both = torch.stack([torch.ones_like(lengths), lengths.clamp_min(1e-30).reciprocal_()]) @ part
-                self.rows_total = _plus(self.rows_total, both[0])
-                self.units_total = _plus(self.units_total, both[1])
+            self.rows_total = _plus(self.rows_total, part.sum(0))
+            if self.cosine:
+                self.units_total = _plus(self.units_total, sampled.clamp_min(1e-30).reciprocal_() @ part)
         if keep and self.kept is None:
             self.kept = part.double()
 
@@ -80,8 +75,9 @@ class Sums:
             same = self.peak is not None and self.peak.shape == peak.shape
             self.peak = torch.maximum(self.peak, peak) if same and self.peak is not None else peak
         elif name in _FLAT:
+            self.saturates = True
             low, high = _FLAT[name]
-            self.saturated.append(((x <= low) | (x >= high)).sum())
+            self.saturated.append(((x <= low) | (x >= high)).sum()[None])
 
 
 def _as_rows(x: Tensor) -> Tensor:

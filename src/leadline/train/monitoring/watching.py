@@ -12,8 +12,8 @@ from leadline.train.monitoring.sums import Sums
 class Watch:
     """Adds up outputs and gradients of the layers while it is on.
 
-    A forward pass that runs inside a backward pass is a checkpoint's second one: its outputs were measured in the first.
-    Passes without gradients on a model in eval mode are an evaluation and do not count.
+    A forward pass that runs inside a backward pass is a checkpoint's second one: its outputs were measured in the
+    first. Passes without gradients on a model in eval mode are an evaluation and do not count.
     """
 
     def __init__(self, model: nn.Module, layers: Mapping[str, nn.Module], *, rows: int, spectra: bool):
