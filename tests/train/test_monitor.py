@@ -182,9 +182,7 @@ def test_training_is_bit_identical(generator: torch.Generator):
                 net.zero_grad()
                 net(x).square().mean().backward()
             monitor.step()
-            assert all(
-                torch.equal(a.grad, b.grad) for a, b in zip(model.parameters(), twin.parameters(), strict=True)
-            )
+            assert all(torch.equal(a.grad, b.grad) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
             with torch.no_grad():
                 for p in (*model.parameters(), *twin.parameters()):
                     p.sub_(0.1 * p.grad)
@@ -248,7 +246,7 @@ def test_infinite_values_name_the_first_layer(generator: torch.Generator):
     with Monitor(model, every=1) as monitor:
         model(torch.randn(8, 6, generator=generator).abs()).square().mean().backward()
         monitor.step()
-    assert [f.layer for f in monitor.findings if f.code == "nonfinite"][0] == "2"
+    assert next(f.layer for f in monitor.findings if f.code == "nonfinite") == "2"
 
 
 def _history(losses: list[float]) -> list[Reading]:

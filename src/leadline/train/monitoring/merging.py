@@ -16,7 +16,7 @@ def world_size() -> int:
 
 
 def numbers(
-    sides: Mapping[str, Mapping[str, Sums]], others: Mapping[str, Mapping[str, Tensor]], *, world: int
+    sides: Mapping[str, Mapping[str, Sums]], others: Mapping[str, Tensor], *, world: int
 ) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, list[float]]]:
     """Numbers of every side and layer, and ``others`` summed over processes.
 
@@ -57,7 +57,7 @@ def numbers(
             dist.all_reduce(highest, op=dist.ReduceOp.MAX)
             peaks = list(highest.split([peak.numel() for peak in peaks]))
     none = counts[:0]
-    lengths = torch.stack(torch._foreach_norm(vectors)).double() if vectors else none
+    lengths = torch.stack(torch._foreach_norm(vectors)).double() if vectors else none  # pyright: ignore[reportPrivateImportUsage]
     dead = torch.stack([(peak <= 0).sum() for peak in peaks]).double() if peaks else none
     sizes = [part.numel() for part in (*scalars, lengths, dead)]
     read = iter(torch.cat([*scalars, lengths, dead]).tolist())
