@@ -9,7 +9,7 @@ from typing import Any
 
 from leadline._core.errors import UsageError
 
-Write = Callable[[int, Mapping[str, float]], None]
+Write = Callable[[int, Mapping[str, float]], object]
 
 
 def writer(log: Any) -> Write:
@@ -27,11 +27,11 @@ def writer(log: Any) -> Write:
     if isinstance(log, (str, Path)):
         return _file(Path(log))
     if hasattr(log, "add_scalar"):
-        return lambda step, scalars: [log.add_scalar(f"leadline/{k}", v, step) for k, v in scalars.items()] and None
+        return lambda step, scalars: [log.add_scalar(f"leadline/{k}", v, step) for k, v in scalars.items()]
     if hasattr(log, "log"):
         return lambda step, scalars: log.log({f"leadline/{k}": v for k, v in scalars.items()}, step=step)
     if callable(log):
-        return lambda step, scalars: log({"step": step, **scalars}) and None
+        return lambda step, scalars: log({"step": step, **scalars})
     raise UsageError(
         f"log must be a path, a function or a writer with add_scalar or log, got {type(log).__name__}; "
         "give for instance 'monitor.jsonl'."
