@@ -47,15 +47,14 @@ class Sums:
         """Take one call's tensor; ``keep`` copies its rows for a spectrum, of the first call only."""
         rows = _as_rows(x)
         n = rows.shape[0]
-        part = rows[:: -(-n // self.rows)] if n > self.rows else rows
+        every = -(-n // self.rows)
+        part = rows[::every] if every > 1 else rows
         if part.dtype in (torch.float16, torch.bfloat16):
             part = part.float()
-        # Squares are taken of all layers together at the end: here is only what needs the whole tensor.
-        sampled = torch.linalg.vector_norm(
-            part, dim=1
-        )  # by rows: of a part with a stride it is thrice as fast as whole
+        lengths = torch.linalg.vector_norm(rows, dim=1, dtype=part.dtype)
+        sampled = lengths[::every] if every > 1 else lengths
+        self.norms.append(lengths)
         self.sampled_norms.append(sampled)
-        self.norms.append(_norm(x)[None] if part.shape[0] != n else sampled)
         self.entries += x.numel()
         if self.rows_total is None or self.rows_total.shape[0] == part.shape[1]:
             self.sampled += part.shape[0]
@@ -86,11 +85,6 @@ def _as_rows(x: Tensor) -> Tensor:
     if x.ndim == 3:
         return x.flatten(0, 1)
     return x.flatten(1) if x.ndim >= 2 else x.reshape(-1, 1)
-
-
-def _norm(x: Tensor) -> Tensor:
-    half = x.dtype in (torch.float16, torch.bfloat16)
-    return torch.linalg.vector_norm(x, dtype=torch.float32 if half else None)
 
 
 def _plus(total: Tensor | None, value: Tensor) -> Tensor:
