@@ -306,3 +306,17 @@ def test_wrong_calls_say_what_to_do(generator: torch.Generator):
         Monitor(model, log="a.txt")
     with pytest.raises(UsageError, match="not attached"):
         Monitor(model).step()
+
+
+@pytest.mark.slow
+def test_the_callback_of_transformers_measures_and_leaves(generator: torch.Generator):
+    from leadline.train import TrainerMonitor
+
+    model = _net(generator)
+    callback = TrainerMonitor(every=1)
+    callback.on_train_begin(None, None, None, model=model)
+    model(torch.randn(8, 6, generator=generator)).square().mean().backward()
+    callback.on_pre_optimizer_step(None, None, None, model=model)
+    callback.on_train_end(None, None, None, model=model)
+    assert [reading.step for reading in callback.monitor.readings] == [0]
+    assert _hooks(model) == 0
