@@ -1,0 +1,214 @@
+"""Watches a model while it trains: on some of the steps, and with nothing on the model on all others."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from leadline._core.diagnosis import Finding
+from leadline._core.errors import UsageError
+from leadline.probe.modules import anatomy
+from leadline.probe.select import Layers, plan
+from leadline.probe.spectra import Spectra
+from leadline.train.monitoring.findings import findings
+from leadline.train.monitoring.logs import writer
+from leadline.train.monitoring.merging import numbers, world_size
+from leadline.train.monitoring.parameters import squared_norms
+from leadline.train.monitoring.reading import Reading
+from leadline.train.monitoring.watching import Watch
+
+_SPECTRAL = ("participation_ratio", "effective_rank", "isometry_gap")
+_BLIND = "{} of {} layers are compiled and take no hooks: their outputs are not measured, parameters and gradients are."
+
+
+class Monitor:
+    """Measures outputs, gradients and parameters of every layer on each ``every``-th optimiser step.
+
+    Call ``step()`` once per optimiser step, after the last ``backward()`` and before the optimiser and any clipping.
+    Hooks are on the model during monitored steps only. Outputs, gradients, generators and ``.grad`` stay bit for bit
+    what they are without a monitor. All micro-batches since the last ``step()`` count as one batch, and under
+    ``torch.distributed`` all processes do, if their batches are of equal size: ``step()`` is then called by all.
+
+    ``rms``, ``norm``, dead and saturated fractions are of all entries; ``distinction`` and ``mean_cosine`` of at most
+    ``rows`` rows, evenly taken, of a call and process; spectra of as many rows of the first call in this process.
+    Rows are samples, of tensors with three axes positions. A module that is called twice is one layer.
+
+    Under ``torch.compile`` modules take no hooks: there only parameters and their gradients are measured, and
+    ``Reading.blind`` says so. Dead units are told of ReLU, ReLU6 and Hardswish, saturation of tanh and sigmoid and
+    their hard kin, where they are modules; ``leadline.profile`` sees more.
+
+    Args:
+        model: Any model, wrapped (DDP, FSDP2) or not.
+        every: Optimiser steps from one monitored step to the next; the first step is one.
+        spectrum_every: Monitored steps from one with spectra to the next; ``None``: no spectra.
+        rows: Rows at most as above, at least 2.
+        log: ``None``, a path (``.csv``, ``.jsonl``), a function of a dict, or a writer (TensorBoard, Weights & Biases).
+            Only the first process writes.
+        layers: ``"leaves"``, ``"blocks"``, patterns of dotted names, or a predicate, as in ``leadline.profile``.
+        per_layer: Log every number of every layer, and not a few that tell of all.
+        on_finding: Called with each finding when it first appears.
+
+    Raises:
+        UsageError: If a number is too small, ``log`` is no place to log to, or a pattern matches no module.
+
+    Example:
+        >>> model = torch.nn.Linear(4, 2)
+        >>> with Monitor(model, every=10) as monitor:
+        ...     model(torch.ones(8, 4)).sum().backward()
+        ...     reading = monitor.step()
+        >>> round(reading.layers[""]["grad_rms"], 3)
+        1.0
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        every: int = 50,
+        spectrum_every: int | None = 10,
+        rows: int = 64,
+        log: Any = None,
+        layers: Layers = "leaves",
+        per_layer: bool = False,
+        on_finding: Callable[[Finding], object] | None = None,
+    ):
+        for name, value, least in (("every", every, 1), ("spectrum_every", spectrum_every, 1), ("rows", rows, 2)):
+            if value is not None and value < least:
+                raise UsageError(f"{name} must be at least {least}, got {value}.")
+        self.readings: list[Reading] = []
+        self.findings: list[Finding] = []
+        self.steps = 0
+        self._every, self._spectrum_every, self._rows = every, spectrum_every, rows
+        self._parts = anatomy(model)
+        chosen = plan(self._parts, layers).early
+        compiled = _compiled(model)
+        self._layers = {p: m for p, m in self._parts.modules.items() if p in chosen and m not in compiled}
+        hidden = len(chosen) - len(self._layers)
+        self._blind = _BLIND.format(hidden, len(chosen)) if hidden else ""
+        self._write, self._per_layer, self._on_finding = writer(log), per_layer, on_finding
+        self._watch: Watch | None = None
+        self._attached, self._monitored = False, 0
+
+    def attach(self) -> "Monitor":
+        """Begin; the next step is monitored if it is one of the ``every``-th."""
+        self._attached = True
+        self._arm()
+        return self
+
+    def close(self) -> None:
+        """Take everything off the model; doing it twice does no harm."""
+        self._attached = False
+        self._disarm()
+
+    def __enter__(self) -> "Monitor":
+        return self.attach()
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def step(self, loss: float | Tensor | None = None, *, grad_scale: float = 1.0) -> Reading | None:
+        """One optimiser step is about to be taken.
+
+        Args:
+            loss: Of the step, for the forecast of divergence.
+            grad_scale: What the loss was multiplied with before ``backward`` (``GradScaler.get_scale()``, if gradients
+                are not unscaled yet), so that it is taken out of the gradients.
+
+        Returns:
+            The numbers if the step was monitored, else ``None``.
+
+        Raises:
+            UsageError: If the monitor is not attached.
+        """
+        if not self._attached:
+            raise UsageError("The monitor is not attached; use `with Monitor(model) as monitor:` or call attach().")
+        watch, step = self._watch, self.steps
+        self.steps += 1
+        if watch is None:
+            self._arm()
+            return None
+        self._disarm()
+        reading = self._read(watch, step, loss, grad_scale)
+        self._arm()
+        self._raise(reading)
+        return reading
+
+    def _arm(self) -> None:
+        if self._attached and self._watch is None and self.steps % self._every == 0:
+            spectra = self._spectrum_every is not None and self._monitored % self._spectrum_every == 0
+            self._watch = Watch(self._parts.model, self._layers, rows=self._rows, spectra=spectra)
+
+    def _disarm(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+
+    @torch.no_grad()
+    def _read(self, watch: Watch, step: int, loss: float | Tensor | None, grad_scale: float) -> Reading:
+        world = world_size()
+        named = self._parts.parameters
+        with_grads = {name: p.grad for name, p in named.items() if p.grad is not None}
+        others = {
+            "weight": squared_norms(list(named.values()), world=world),
+            "grad": squared_norms(list(with_grads.values()), world=world),
+            "loss": None if loss is None else torch.as_tensor(loss).detach().double().reshape(1) / world,
+        }
+        others = {key: value for key, value in others.items() if value is not None}
+        sides, totals = numbers({"output": watch.outputs, "grad": watch.grads}, others, world=world)
+        squares = {
+            "weight": dict(zip(named, totals.get("weight", []), strict=True)),
+            "grad": dict(zip(with_grads, totals.get("grad", []), strict=True)),
+        }
+        layers = {path: dict(sides["output"].get(path, {})) for path in self._layers}
+        for path, row in sides["grad"].items():
+            # A mean over processes is taken of gradients of parameters: each has those of its own mean loss.
+            size = grad_scale * world
+            scaled = {"rms": row["rms"] / size, "norm": row["norm"] / size, "distinction": row["distinction"]}
+            layers[path] |= {f"grad_{key}": value for key, value in scaled.items()}
+        for path, own in self._parts.own.items():
+            for side, scale in (("weight", 1.0), ("grad", grad_scale)):
+                parts = [v for key in own if (v := squares[side].get(f"{path}.{key}" if path else key)) is not None]
+                if parts and path in layers:
+                    layers[path]["weight_norm" if side == "weight" else "weight_grad_norm"] = sum(parts) ** 0.5 / scale
+        for path, row in _spectra(watch).items():
+            layers[path] |= row
+        self._monitored += 1
+        whole = {
+            "grad_norm": sum(squares["grad"].values()) ** 0.5 / grad_scale,
+            "weight_norm": sum(squares["weight"].values()) ** 0.5,
+        }
+        if loss is not None:
+            whole["loss"] = totals["loss"][0]
+        order = {path: row for path, row in layers.items() if row}
+        return Reading(step=step, layers=order, totals=whole, blind=self._blind)
+
+    def _raise(self, reading: Reading) -> None:
+        known = {(f.code, f.layer) for f in self.findings}
+        fresh = [f for f in findings(reading, self.readings) if (f.code, f.layer) not in known]
+        self.readings.append(reading)
+        self.findings += fresh
+        if world_size() == 1 or torch.distributed.get_rank() == 0:
+            self._write(reading.step, reading.scalars(per_layer=self._per_layer))
+        for finding in fresh:
+            if self._on_finding is not None:
+                self._on_finding(finding)
+
+
+def _compiled(model: nn.Module) -> set[nn.Module]:
+    return {
+        inner
+        for module in model.modules()
+        if "_orig_mod" in module._modules or module._compiled_call_impl is not None
+        for inner in module.modules()
+    }
+
+
+def _spectra(watch: Watch) -> dict[str, dict[str, float]]:
+    spectra, paths = Spectra(), []
+    for path, sums in watch.outputs.items():
+        if sums.kept is not None and len(sums.kept) > 1:
+            x = sums.kept[None]
+            spectra.add(x @ x.mT, lambda which, x=x: x[which], d=x.shape[-1], dtype=torch.float32)
+            paths.append(path)
+    return {path: {name: row[name] for name in _SPECTRAL} for path, row in zip(paths, spectra.values(), strict=True)}

@@ -1,0 +1,32 @@
+"""Norms of parameters and of their gradients, sharded ones included."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def squared_norms(tensors: Sequence[Tensor], *, world: int) -> Tensor | None:
+    """This process's parts of the squared norms, so that those of all processes add up; ``None`` without tensors.
+
+    A tensor that every process holds whole is counted to one part in ``world``; of a sharded one each has its
+    own entries.
+    """
+    if not tensors:
+        return None
+    local, shares = zip(*(_own(tensor.detach(), world) for tensor in tensors), strict=True)
+    half = any(own.dtype in (torch.float16, torch.bfloat16) for own in local)
+    norms = torch._foreach_norm([own.float() for own in local] if half else list(local))  # pyright: ignore[reportPrivateImportUsage]
+    squares = torch.stack([norm.to(norms[0].device) for norm in norms]).double().square()
+    return squares if set(shares) == {1.0} else squares * torch.tensor(shares, dtype=torch.float64).to(squares.device)
+
+
+def _own(tensor: Tensor, world: int) -> tuple[Tensor, float]:
+    if not hasattr(tensor, "to_local"):
+        return tensor.coalesce().values() if tensor.is_sparse else tensor, 1.0 / world
+    copies = 1
+    placements, mesh = tensor.placements, tensor.device_mesh  # pyright: ignore[reportAttributeAccessIssue]
+    for axis, placement in enumerate(placements):
+        if not placement.is_shard():
+            copies *= mesh.size(axis)
+    return tensor.to_local(), 1.0 / copies  # pyright: ignore[reportAttributeAccessIssue]
