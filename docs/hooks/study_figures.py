@@ -11,6 +11,7 @@ from leadline._core.figures import StudyFigure
 from leadline._core.records import decode
 from leadline.reporting.study_plots import panel_figure
 from leadline.reporting.study_words import comparison, legend
+from leadline.studies import figures
 
 _PLACE = "<!-- figures of the papers -->"
 _FOLDER = Path(__file__).parents[1] / "figures"
@@ -38,17 +39,13 @@ def on_post_build(config: Any, **kwargs: object) -> None:
 
 def page() -> str:
     """Every figure in the order of papers and numbers, and the script that draws them."""
-    figures = [_read(path) for path in sorted(_FOLDER.glob("*.json"), key=_order)]
-    return "\n\n".join([*map(_section, figures), f'<script src="../{_SCRIPT}"></script>', _DRAW])
+    paths = [_FOLDER / f"{figure.id}.json" for figure, _ in figures()]
+    drawn = [_read(path) for path in paths if path.exists()]
+    return "\n\n".join([*map(_section, drawn), f'<script src="{_SCRIPT}"></script>', _DRAW])
 
 
 def _read(path: Path) -> StudyFigure:
     return decode(StudyFigure, json.loads(path.read_text(encoding="utf-8"))["figure"])
-
-
-def _order(path: Path) -> tuple[str, int, str]:
-    digits = "".join(character for character in path.stem if character.isdigit())
-    return path.stem[0], int(digits or 0), path.stem
 
 
 def _section(figure: StudyFigure) -> str:

@@ -95,6 +95,7 @@ _TABLES = {
     "options of fix": partial(options, "fix"),
     "options of simulate": partial(options, "simulate"),
     "options of reproduce": partial(options, "reproduce"),
+    "options of figure": partial(options, "figure"),
     "designs": built_in_designs,
     "metrics": metrics,
     "activations": activations,

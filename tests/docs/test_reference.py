@@ -12,6 +12,7 @@ import pytest
 from leadline import data, init, metrics, nn, simulate, targets, theory, train
 from leadline._core.diagnosis import CODES
 from leadline.doctor.catalogue import catalogue
+from leadline.studies import figures
 from leadline.targets import designs
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -115,3 +116,8 @@ def test_a_formula_becomes_mathml_and_other_words_stay():
     drawn = hook("maths").on_page_content(page)
     assert drawn.startswith('<p>Rate <span class="maths"><math ') and drawn.endswith("</math></span> &lt; 1</p>")
     assert "<mfrac><mn>1</mn><mn>2</mn></mfrac>" in drawn and "\\" not in drawn
+
+
+def test_every_figure_has_been_drawn_for_its_page():
+    drawn = {path.stem for path in (DOCS / "figures").glob("*.json")}
+    assert drawn == {figure.id for figure, _ in figures()}

@@ -198,7 +198,8 @@ def test_the_report_is_written_to_the_given_path(tmp_path):
 
 def test_a_model_is_refused_with_the_call_that_was_meant(tmp_path):
     with pytest.raises(
-        UsageError, match=r"a Repair, a Simulation, a figure or verdicts on claims, got list; .*leadline\.profile\(model, inputs\)"
+        UsageError,
+        match=r"a Repair, a Simulation, a figure or verdicts on claims, got list; .*leadline\.profile\(model, inputs\)",
     ):
         leadline.report([], tmp_path / "report.html")
     assert list(tmp_path.iterdir()) == []
