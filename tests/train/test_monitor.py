@@ -256,7 +256,7 @@ def _history(losses: list[float]) -> list[Reading]:
 def test_growth_of_the_loss_forecasts_divergence():
     *before, last = _history([math.exp(0.05 * 10 * i) for i in range(8)])
     (found,) = findings(last, before)
-    assert found.code == "divergence"
+    assert found.code == "overflow-risk"
     assert found.evidence["nats_per_step"] == pytest.approx(0.05)
     assert found.evidence["steps_left"] == pytest.approx((math.log(3e38) - 3.5) / 0.05)
 

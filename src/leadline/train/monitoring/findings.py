@@ -87,6 +87,7 @@ def _explosion(reading: Reading) -> Iterator[Finding]:
 
 
 def _divergence(name: str, readings: Sequence[Reading]) -> Iterator[Finding]:
+    # A forecast that numbers will leave the dtype, hence the code of that.
     recent = readings[-_WINDOW:]
     values = [r.totals.get(name, math.nan) for r in recent]
     if len(recent) < _WINDOW or not all(math.isfinite(v) and v > 0 for v in values):
@@ -103,7 +104,7 @@ def _divergence(name: str, readings: Sequence[Reading]) -> Iterator[Finding]:
     )
     remedy = "Lower the rate of learning, or clip gradients."
     yield _finding(
-        "divergence", "", "warning", message, readings[-1], remedy, nats_per_step=rate, error=error, steps_left=left
+        "overflow-risk", "", "warning", message, readings[-1], remedy, nats_per_step=rate, error=error, steps_left=left
     )
 
 
