@@ -5,8 +5,10 @@ from typing import Any
 from leadline._core.extras import require
 from leadline.train.monitoring.monitor import Monitor
 
+_pytorch = require("lightning.pytorch", extra="lightning")
 
-class _Hooks:
+
+class LightningMonitor(_pytorch.Callback):
     """Runs a ``Monitor`` on the module that is fitted; scalars also go to the Trainer's logger.
 
     Args:
@@ -45,13 +47,3 @@ class _Hooks:
     def _close(self) -> None:
         if self.monitor is not None:
             self.monitor.close()
-
-
-def __getattr__(name: str) -> Any:
-    # The class is made on first use: its base is Lightning's.
-    if name != "LightningMonitor":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    base = require("lightning.pytorch", extra="lightning").Callback
-    made = type(name, (_Hooks, base), {"__module__": __name__, "__doc__": _Hooks.__doc__})
-    globals()[name] = made
-    return made
