@@ -69,6 +69,7 @@ def legend(figure: StudyFigure) -> str:
     """What its lines, bands and marks are; of maps of colour nothing need be said.
 
     Example:
+        >>> from leadline._core.sources import Source
         >>> legend(StudyFigure(id="D.fig6", title="", source=Source(key="bjorck2018")))
         ''
     """
