@@ -1,16 +1,13 @@
 """What networks with and without batch normalisation learn, at which rates."""
 
-from collections.abc import Iterator
-
 import pandas as pd
 import torch
-from torch import Tensor
 
-from leadline.data import digits
 from leadline.nn.designs import resnet
 from leadline.nn.norms import MapNormName
 from leadline.studies.claims import Evidence, claim
 from leadline.studies.parts import mean
+from leadline.studies.training import labelled_digits, shuffled
 from leadline.train import fit
 
 _TRAIN, _BATCH = 640, 64
@@ -32,15 +29,10 @@ def d17(seed: int) -> Evidence:
 def accuracies(norm: MapNormName, *, rate: float, epochs: int, seed: int, points: int = 1) -> list[float]:
     """Share of the digits kept aside that a residual network of 14 layers tells, at even points of plain SGD."""
     generator = torch.Generator().manual_seed(seed)
-    batch = digits()
-    order = torch.randperm(len(batch.samples), generator=generator)
-    samples, labels = batch.samples[order], _labels(batch.targets)[order]
-
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        for _ in range(epochs):
-            for chosen in torch.randperm(_TRAIN, generator=generator).split(_BATCH):
-                yield samples[chosen], labels[chosen]
-
+    samples, labels = labelled_digits()
+    order = torch.randperm(len(samples), generator=generator)
+    samples, labels = samples[order], labels[order]
+    batches = shuffled(samples[:_TRAIN], labels[:_TRAIN], size=_BATCH, generator=generator)
     net = resnet(1, 10, depth=14, width=8, norm=norm, init="xavier", seed=seed)
     steps, found = epochs * _TRAIN // _BATCH, list[float]()
 
@@ -51,13 +43,8 @@ def accuracies(norm: MapNormName, *, rate: float, epochs: int, seed: int, points
                 found.append((net(samples[_TRAIN:]).argmax(1) == labels[_TRAIN:]).double().mean().item())
             net.train()
 
-    fit(net, batches(), steps=steps, optimiser="sgd", learning_rate=rate, seed=seed, on_step=test)
+    fit(net, batches, steps=steps, optimiser="sgd", learning_rate=rate, seed=seed, on_step=test)
     return found
-
-
-def _labels(targets: Tensor | None) -> Tensor:
-    assert targets is not None
-    return targets
 
 
 @claim(
@@ -76,17 +63,12 @@ def d18(seed: int) -> Evidence:
         small, none = (accuracies(norm, rate=0.03, epochs=100, seed=seed + draw)[-1] for norm in ("batch", "none"))
         large = accuracies("batch", rate=0.5, epochs=50, seed=seed + draw)[-1]
         rows.append({"batch, small rate": small, "none, small rate": none, "batch, large rate": large})
+    apart = [row["batch, small rate"] - row["none, small rate"] for row in rows]
+    gain = [row["batch, large rate"] - row["batch, small rate"] for row in rows]
     return Evidence(
         parts=(
-            mean(
-                "with less without, small rate",
-                [row["batch, small rate"] - row["none, small rate"] for row in rows],
-                least=-0.03,
-                most=0.03,
-            ),
-            mean(
-                "large less small rate", [row["batch, large rate"] - row["batch, small rate"] for row in rows], least=0
-            ),
+            mean("with less without, small rate", apart, least=-0.03, most=0.03),
+            mean("large less small rate", gain, least=0),
         ),
         data=pd.DataFrame(rows),
     )

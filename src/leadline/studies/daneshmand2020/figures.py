@@ -14,6 +14,7 @@ from leadline.studies.daneshmand2020.laws import last_ranks
 from leadline.studies.daneshmand2020.rank import stationary
 from leadline.studies.daneshmand2020.training import networks, trained
 from leadline.studies.figures import curve, figure, published
+from leadline.studies.training import moving_mean
 
 _MARKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
@@ -133,6 +134,6 @@ def fig6(seed: int) -> tuple[FigurePanel, ...]:
     curves = []
     for name, net in networks(seed).items():
         run = trained(net, steps=1500, seed=seed)
-        losses = np.convolve(run.losses, np.ones(50) / 50, "valid")
+        losses = moving_mean(run.losses, 50)
         curves.append(curve(f"{name}, r = {run.ratio:.1f}", np.arange(len(losses)) + 50, losses))
     return (FigurePanel(title="Training", x="step", y="loss, mean of 50 steps", curves=tuple(curves)),)

@@ -1,20 +1,19 @@
 """Rank at initialisation and training: the paper's pre-training, and which networks learn faster."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from leadline.data import digits
 from leadline.init import maximise_rank
 from leadline.metrics import participation_ratio
 from leadline.nn.designs import mlp
 from leadline.nn.designs.mlp import MLP
 from leadline.studies.claims import Evidence, claim
 from leadline.studies.parts import mean
+from leadline.studies.training import labelled_digits, shuffled
 from leadline.train import fit
 
 _BATCH, _LAST = 32, 50
@@ -25,10 +24,9 @@ _DIGITS = (
 
 def _images() -> tuple[Tensor, Tensor]:
     """Digits in [0, 1], flat, and their labels."""
-    batch = digits()
-    assert batch.targets is not None
-    x = batch.samples.flatten(1)
-    return (x - x.min()) / (x.max() - x.min()), batch.targets
+    samples, labels = labelled_digits()
+    x = samples.flatten(1)
+    return (x - x.min()) / (x.max() - x.min()), labels
 
 
 def _xavier(depth: int, seed: int) -> MLP:
@@ -83,15 +81,10 @@ def trained(net: MLP, *, steps: int, seed: int) -> Trained:
     """Train by SGD at .01 on batches of 32."""
     samples, labels = _images()
     generator = torch.Generator().manual_seed(seed)
-
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        while True:
-            for chosen in torch.randperm(len(samples), generator=generator).split(_BATCH)[:-1]:
-                yield samples[chosen], labels[chosen]
-
     with torch.no_grad():
         hidden = net.blocks(samples[torch.randperm(len(samples), generator=generator)[:_BATCH]])
-    losses = fit(net, batches(), steps=steps, optimiser="sgd", learning_rate=0.01, seed=seed).losses
+    batches = shuffled(samples, labels, size=_BATCH, generator=generator)
+    losses = fit(net, batches, steps=steps, optimiser="sgd", learning_rate=0.01, seed=seed).losses
     return Trained(ratio=float(participation_ratio(hidden.double())), losses=losses, steps=steps)
 
 

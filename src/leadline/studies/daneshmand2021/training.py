@@ -2,31 +2,23 @@
 
 import math
 import statistics
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from leadline._core.randomness import seeded
-from leadline.data import digits
 from leadline.init import orthogonalise
 from leadline.metrics import orthogonality_gap
 from leadline.nn.designs import mlp
 from leadline.nn.designs.mlp import MLP
 from leadline.studies.claims import Evidence, claim
 from leadline.studies.parts import geometric_mean, mean
+from leadline.studies.training import labelled_digits, shuffled
 from leadline.train import fit
 
 _BATCH = 60
-
-
-def images() -> tuple[Tensor, Tensor]:
-    """Standardised digits ``(1797, 1, 8, 8)`` and their labels."""
-    batch = digits()
-    assert batch.targets is not None
-    return batch.samples, batch.targets
 
 
 def network(depth: int, width: int, seed: int) -> MLP:
@@ -37,7 +29,7 @@ def network(depth: int, width: int, seed: int) -> MLP:
 def orthogonalised(depth: int, width: int, seed: int) -> MLP:
     """The same, with the hidden layers set from three times as many digits as the width."""
     net, generator = network(depth, width, seed), torch.Generator().manual_seed(seed)
-    samples = images()[0].flatten(1)
+    samples = labelled_digits()[0].flatten(1)
     chosen = torch.randperm(len(samples), generator=generator)[: 3 * width]
     orthogonalise(net.blocks, samples[chosen], exponent=0.5, generator=generator)
     return net
@@ -47,16 +39,11 @@ def epoch_losses(
     net: nn.Module, *, epochs: int, rate: float = 0.01, batch: int = _BATCH, seed: int, flat: bool = True
 ) -> list[float]:
     """Mean loss of each epoch of plain SGD; infinite from the one in which it diverged."""
-    samples, labels = images()
+    samples, labels = labelled_digits()
     samples = samples.flatten(1) if flat else samples
     generator, whole = torch.Generator().manual_seed(seed), len(samples) // batch
-
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        for _ in range(epochs):
-            for chosen in torch.randperm(len(samples), generator=generator)[: whole * batch].split(batch):
-                yield samples[chosen], labels[chosen]
-
-    losses = fit(net, batches(), steps=whole * epochs, optimiser="sgd", learning_rate=rate, seed=seed).losses
+    batches = shuffled(samples, labels, size=batch, generator=generator)
+    losses = fit(net, batches, steps=whole * epochs, optimiser="sgd", learning_rate=rate, seed=seed).losses
     parts = [losses[epoch * whole : (epoch + 1) * whole] for epoch in range(epochs)]
     return [statistics.fmean(part) if len(part) == whole else math.inf for part in parts]
 
@@ -75,7 +62,7 @@ def b17(seed: int) -> Evidence:
     depths, rows = (15, 30, 45, 60, 75), []
     for draw in range(12):
         net, generator = network(75, 800, seed + draw), torch.Generator().manual_seed(seed + draw)
-        h = images()[0].flatten(1)
+        h = labelled_digits()[0].flatten(1)
         h = h[torch.randperm(len(h), generator=generator)[:500]]
         with torch.no_grad():
             for layer, block in enumerate(net.blocks, start=1):
@@ -164,7 +151,7 @@ def _convolutions(depth: int, seed: int, *, orthogonal: bool) -> nn.Sequential:
     if orthogonal:
         orthogonalise(
             net,
-            images()[0][:256],
+            labelled_digits()[0][:256],
             generator=torch.Generator().manual_seed(seed),
             where=lambda _, part: isinstance(part, nn.Conv2d) and part.in_channels == part.out_channels,
         )

@@ -5,12 +5,12 @@ import torch
 
 from leadline import theory
 from leadline._core.figures import Curve, FigurePanel
-from leadline.data import digits
 from leadline.simulate import Chain, propagate
 from leadline.studies.figures import curve, figure, published
 from leadline.studies.meterez2023.gradients import SECOND, by_depth
 from leadline.studies.meterez2023.isometry import figure_one, gaps_along
 from leadline.studies.meterez2023.training import quadrants, settled, trained, weight_gaps
+from leadline.studies.training import labelled_digits
 
 _DEPTHS = (5, 10, 20, 50, 100, 200, 500, 1000)
 _CIFAR = "Gaussian samples in place of CIFAR-10"
@@ -138,11 +138,12 @@ def fig4(seed: int) -> tuple[FigurePanel, ...]:
     "that layers are given as shares of the depth. The gradients of fig. 6b are left out.",
 )
 def fig6(seed: int) -> tuple[FigurePanel, ...]:
-    batch, curves = digits(), list[Curve]()
-    assert batch.targets is not None
+    samples, labels = labelled_digits()
+    curves = list[Curve]()
     for epochs in (15, 30, 60):
-        task = batch.samples.flatten(1), batch.targets
-        net = trained(task, activation="tanh", depth=100, rate=0.01, epochs=epochs, seed=seed).net
+        net = trained(
+            (samples.flatten(1), labels), activation="tanh", depth=100, rate=0.01, epochs=epochs, seed=seed
+        ).net
         curves.append(curve(f"{epochs} epochs", np.arange(2, 101) / 100, weight_gaps(net)))
     places = (0.0, 0.1, 0.25, 0.5, 0.75, 0.95)
     for epochs, seen in (

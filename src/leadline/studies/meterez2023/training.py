@@ -2,7 +2,6 @@
 
 import math
 import statistics
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from leadline.data import digits
 from leadline.metrics import isometry_gap
 from leadline.nn import GainedActivation, gain_schedule
 from leadline.nn.activations import ActivationName
@@ -18,6 +16,7 @@ from leadline.nn.designs import mlp
 from leadline.nn.designs.mlp import MLP
 from leadline.studies.claims import Evidence, claim
 from leadline.studies.parts import geometric_mean, mean
+from leadline.studies.training import labelled_digits, moving_mean, shuffled
 from leadline.train import fit
 
 _BATCH = 100
@@ -45,7 +44,7 @@ class Trained:
 
 def quadrants() -> tuple[Tensor, Tensor]:
     """Digits, and whether their first two principal components have the same sign, which no line parts."""
-    x = digits().samples.flatten(1)
+    x = labelled_digits()[0].flatten(1)
     centred = (x - x.mean(0)).double()
     _, _, directions = torch.linalg.svd(centred, full_matrices=False)
     return x, ((centred @ directions[:2].T).prod(1) > 0).long()
@@ -64,13 +63,8 @@ def trained(
         assert isinstance(block.activation, torch.nn.Module)
         block.activation = GainedActivation(block.activation, gain)
     generator, whole = torch.Generator().manual_seed(seed), len(samples) // _BATCH
-
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        for _ in range(epochs):
-            for chosen in torch.randperm(len(samples), generator=generator)[: whole * _BATCH].split(_BATCH):
-                yield samples[chosen], labels[chosen]
-
-    run = fit(net, batches(), steps=whole * epochs, optimiser="sgd", learning_rate=rate, seed=seed)
+    batches = shuffled(samples, labels, size=_BATCH, generator=generator)
+    run = fit(net, batches, steps=whole * epochs, optimiser="sgd", learning_rate=rate, seed=seed)
     with torch.no_grad():
         right = [
             (net(samples[chosen]).argmax(1) == labels[chosen]).double().mean().item()
@@ -87,7 +81,7 @@ def weight_gaps(net: MLP) -> list[float]:
 
 def settled(losses: tuple[float, ...]) -> np.ndarray:
     """Losses averaged over two epochs, at each step from the second epoch's end."""
-    return np.convolve(losses, np.ones(_SMOOTH) / _SMOOTH, "valid")
+    return moving_mean(losses, _SMOOTH)
 
 
 def _steps_to(limit: float, losses: tuple[float, ...]) -> float:
@@ -158,9 +152,8 @@ def a21(seed: int) -> Evidence:
     "times as large.",
 )
 def a22(seed: int) -> Evidence:
-    batch, rows = digits(), []
-    assert batch.targets is not None
-    task = batch.samples.flatten(1), batch.targets
+    samples, labels = labelled_digits()
+    task, rows = (samples.flatten(1), labels), []
     for draw in range(4):
         net = trained(task, activation="tanh", depth=100, rate=0.01, epochs=60, seed=seed + draw).net
         rows += [{"draw": draw, "layer": layer, "gap": gap} for layer, gap in enumerate(weight_gaps(net), start=2)]
