@@ -4,6 +4,7 @@ import importlib
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import SupportsFloat
 
 import numpy as np
@@ -79,15 +80,7 @@ def draw(name: str, *, seed: int = 0) -> StudyFigure:
     record, _, panels = _FIGURES[found]
     start = time.perf_counter()
     drawn = panels(seed)
-    return StudyFigure(
-        id=record.id,
-        title=record.title,
-        source=record.source,
-        panels=drawn,
-        deviations=record.deviations,
-        seed=seed,
-        seconds=time.perf_counter() - start,
-    )
+    return replace(record, panels=drawn, seed=seed, seconds=time.perf_counter() - start)
 
 
 def curve(name: str, x: Numbers, samples: Numbers | Sequence[Numbers]) -> Curve:

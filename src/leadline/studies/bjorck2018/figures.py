@@ -127,26 +127,21 @@ def fig5(seed: int) -> tuple[FigurePanel, ...]:
         "mean, none": (-1.55, -1.45, -0.25, -0.3, -0.35, 0.8, 1.25, 1.9, 2.85),
         "spread, none": (-1.25, -1.15, -0.25, -0.2, 0.15, 0.9, 1.4, 2.2, 3.05),
     }
-    panels = []
-    for moment in ("spread", "mean"):
-        curves: list[Curve] = []
-        for norm, name in _NORMS.items():
-            soundings = [sound(network(norm, seed + draw), images(seed + draw)) for draw in range(5)]
-            layers = sorted(soundings[0].streams)
-            logs = [
-                [
-                    (s.std((0, 2, 3)) if moment == "spread" else s.mean((0, 2, 3)).abs()).mean().log().item()
-                    for s in (sounding.streams[layer] for layer in layers)
-                ]
-                for sounding in soundings
-            ]
+    curves: dict[str, list[Curve]] = {"spread": [], "mean": []}
+    for norm, name in _NORMS.items():
+        runs = [sound(network(norm, seed + draw), images(seed + draw)).streams for draw in range(5)]
+        layers = sorted(runs[0])
+        logs = {
+            "spread": [[run[layer].std((0, 2, 3)).mean().log().item() for layer in layers] for run in runs],
+            "mean": [[run[layer].mean((0, 2, 3)).abs().mean().log().item() for layer in layers] for run in runs],
+        }
+        for moment, found in logs.items():
             label = f"{moment}, {name}"
-            curves += [curve(label, layers, logs), published(label, at, seen[label])]
-        what = "standard deviation" if moment == "spread" else "absolute mean"
-        panels.append(
-            FigurePanel(title=f"Channels' {what}", x="layer", y=f"log of the mean {what}", curves=tuple(curves))
-        )
-    return tuple(panels)
+            curves[moment] += [curve(label, layers, found), published(label, at, seen[label])]
+    return tuple(
+        FigurePanel(title=f"Channels' {what}", x="layer", y=f"log of the mean {what}", curves=tuple(curves[moment]))
+        for moment, what in (("spread", "standard deviation"), ("mean", "absolute mean"))
+    )
 
 
 @figure(

@@ -112,7 +112,7 @@ def _survives(norm: str, *, depth: int, rate: float, seed: int) -> bool:
         samples, labels = images(100 * seed + step, size=32, side=16)
         descent.zero_grad()
         loss = F.cross_entropy(net(samples), labels)
-        first = min(first, loss.item()) if step == 0 else first
+        first = loss.item() if step == 0 else first
         if not loss.item() <= _DIVERGED * first:
             return False
         loss.backward()

@@ -33,6 +33,11 @@ def batch_norm(h: Tensor, *, centred: bool = False) -> Tensor:
     return h / h.square().mean(-1, keepdim=True).sqrt()
 
 
+def scaled(h: Tensor) -> Tensor:
+    """Of root mean square 1 as a whole: no normalisation of features, but neither overflow, and no rank sees it."""
+    return h / h.norm(dim=(-2, -1), keepdim=True) * h.shape[-1]
+
+
 def chain(
     h: Tensor,
     *,
@@ -41,13 +46,15 @@ def chain(
     law: Law = gaussian,
     gamma: float | None = None,
     centred: bool = False,
+    vanilla: bool = False,
     activation: str = "identity",
 ) -> Iterator[Tensor]:
-    """States ``(draws, d, N)`` of independent chains, layer after layer."""
+    """States ``(draws, d, N)`` of independent chains, layer after layer; ``vanilla`` without batch normalisation."""
     draws, d, _ = h.shape
     for _ in range(depth):
         moved = law((draws, d, d), generator) @ h
-        h = batch_norm(moved if gamma is None else h + gamma * moved, centred=centred)
+        h = moved if gamma is None else h + gamma * moved
+        h = scaled(h) if vanilla else batch_norm(h, centred=centred)
         h = ACTIVATIONS[activation](h)
         yield h
 

@@ -1,15 +1,11 @@
 """The figures of Daneshmand, Kohler, Bach, Hofmann and Lucchi 2020."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
-from torch import Tensor
 
 from leadline._core.figures import FigurePanel
 from leadline.metrics import numerical_rank
-from leadline.simulate.chain import ACTIVATIONS
-from leadline.studies.daneshmand2020.dense import batch_norm, chain, gaussian, moments, uniform
+from leadline.studies.daneshmand2020.dense import chain, gaussian, moments, uniform
 from leadline.studies.daneshmand2020.laws import last_ranks
 from leadline.studies.daneshmand2020.rank import stationary
 from leadline.studies.daneshmand2020.training import networks, trained
@@ -54,8 +50,8 @@ def fig2(seed: int) -> tuple[FigurePanel, ...]:
     panels = []
     for activation, title in (("identity", "Linear"), ("tanh", "tanh, published as ReLU"), ("relu", "ReLU")):
         curves = []
-        for name, normalise in (("batch norm", _normalised), ("vanilla", _scaled)):
-            curves.append(curve(name, _MARKS, _ranks(activation, normalise, seed)))
+        for name in ("batch norm", "vanilla"):
+            curves.append(curve(name, _MARKS, _ranks(activation, vanilla=name == "vanilla", seed=seed)))
             if points := seen.get((name, activation)):
                 curves.append(published(name, (1, 1000), points))
         panels.append(
@@ -64,21 +60,13 @@ def fig2(seed: int) -> tuple[FigurePanel, ...]:
     return tuple(panels)
 
 
-def _normalised(h: Tensor) -> Tensor:
-    return batch_norm(h, centred=True)
-
-
-def _scaled(h: Tensor) -> Tensor:
-    return h / h.norm(dim=(-2, -1), keepdim=True) * 32
-
-
-def _ranks(activation: str, normalise: Callable[[Tensor], Tensor], seed: int) -> np.ndarray:
-    generator, found = torch.Generator().manual_seed(seed), []
+def _ranks(activation: str, *, vanilla: bool, seed: int) -> np.ndarray:
+    generator = torch.Generator().manual_seed(seed)
     h = gaussian((10, 32, 32), generator)
-    for layer in range(1, _MARKS[-1] + 1):
-        h = ACTIVATIONS[activation](normalise(uniform((10, 32, 32), generator) @ h))
-        if layer in _MARKS:
-            found.append(numerical_rank(h.mT).double().numpy())
+    states = chain(
+        h, depth=_MARKS[-1], generator=generator, law=uniform, centred=True, vanilla=vanilla, activation=activation
+    )
+    found = [numerical_rank(h.mT).double().numpy() for layer, h in enumerate(states, 1) if layer in _MARKS]
     return np.stack(found, axis=1)
 
 

@@ -1,5 +1,7 @@
 """The figures of Meterez et al. 2023."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -7,7 +9,7 @@ from leadline import theory
 from leadline._core.figures import Curve, FigurePanel
 from leadline.simulate import Chain, propagate
 from leadline.studies.figures import curve, figure, published
-from leadline.studies.meterez2023.gradients import SECOND, by_depth
+from leadline.studies.meterez2023.gradients import by_depth
 from leadline.studies.meterez2023.isometry import figure_one, gaps_along
 from leadline.studies.meterez2023.training import quadrants, settled, trained, weight_gaps
 from leadline.studies.training import labelled_digits
@@ -16,7 +18,7 @@ _DEPTHS = (5, 10, 20, 50, 100, 200, 500, 1000)
 _CIFAR = "Gaussian samples in place of CIFAR-10"
 
 
-def _logs(depths: tuple[int, ...], *, draws: int, seed: int, **design: object) -> np.ndarray:
+def _logs(depths: tuple[int, ...], *, draws: int, seed: int, **design: Any) -> np.ndarray:
     """Log-norms ``(draws, depths)``."""
     data = by_depth(depths, draws=draws, seed=seed, **design)
     return data.pivot(index="draw", columns="depth", values="log_norm")[list(depths)].to_numpy()
@@ -60,15 +62,10 @@ def fig1(seed: int) -> tuple[FigurePanel, ...]:
 def fig2(seed: int) -> tuple[FigurePanel, ...]:
     depths = _DEPTHS[:-1]
     x = torch.randn(20, 100, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).repeat(5, 1)
-    repeated = []
-    for depth in depths:
-        chain = Chain(width=100, depth=depth)
-        found = propagate(chain, x, draws=3, seed=seed, loss="cross_entropy", metrics=())
-        repeated.append(found.array("log_weight_grad_norm")[:, SECOND])
     curves = (
         curve("different samples", depths, _logs(depths, draws=3, seed=seed)),
         published("different samples", _DEPTHS, (-2.15, -2.11, -2.09, -2.03, -1.95, -1.91, -1.93, -1.91)),
-        curve("repeated samples", depths, np.stack(repeated, axis=1)),
+        curve("repeated samples", depths, _logs(depths, draws=3, seed=seed, x=x)),
         published("repeated samples", _DEPTHS, (-2.09, -1.88, -1.58, -0.99, 0.02, 2.03, 8.25, 28.63)),
     )
     return (_gradients("Weight gradient of the second layer", curves),)

@@ -13,16 +13,21 @@ from leadline.studies.claims import Evidence, claim
 from leadline.studies.meterez2023.isometry import batch_norm, haar
 from leadline.studies.parts import exact, mean, ratio
 
-SECOND = 1  # the published figures show the second linear layer, fc_1
+_SECOND = 1  # the published figures show the second linear layer, fc_1
 
 
-def by_depth(depths: tuple[int, ...], *, draws: int, seed: int, **design: Any) -> pd.DataFrame:
-    """Log-norm of the weight gradient of the second layer of square networks, cross entropy of random labels."""
+def by_depth(
+    depths: tuple[int, ...], *, draws: int, seed: int, x: torch.Tensor | None = None, **design: Any
+) -> pd.DataFrame:
+    """Log-norm of the weight gradient of the second layer of square networks, cross entropy of random labels.
+
+    Samples are Gaussian but where ``x`` gives them.
+    """
     rows = []
     for depth in depths:
         chain = Chain(width=100, depth=depth, **design)
-        found = propagate(chain, batch=100, draws=draws, seed=seed, loss="cross_entropy", metrics=())
-        logs = found.array("log_weight_grad_norm")[:, SECOND]
+        found = propagate(chain, x, batch=100, draws=draws, seed=seed, loss="cross_entropy", metrics=())
+        logs = found.array("log_weight_grad_norm")[:, _SECOND]
         rows += [{"depth": depth, "draw": i, "log_norm": value} for i, value in enumerate(logs)]
     return pd.DataFrame(rows)
 
@@ -59,7 +64,7 @@ def _growth(chain: Chain, *, n: int, draws: int, seed: int, layers: int, distinc
         x = x.repeat(n // distinct, 1)
     found = propagate(chain, x, batch=n, draws=draws, seed=seed, loss="cross_entropy", metrics=())
     logs = found.array("log_weight_grad_norm")
-    return logs[:, SECOND] - logs[:, SECOND + layers]
+    return logs[:, _SECOND] - logs[:, _SECOND + layers]
 
 
 @claim(
