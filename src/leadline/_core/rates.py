@@ -90,6 +90,22 @@ def rate_over_draws(rates: Sequence[float], *, level: float = 0.95) -> Rate:
     return _interval(float(x.mean()), float(x.std(ddof=1)) / math.sqrt(len(x)), len(x), level, "draws")
 
 
+def slope(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+    """Slope of the least-squares line through finite points, and its standard error, infinite for two of them.
+
+    >>> slope([0.0, 1.0, 2.0], [1.0, 3.0, 5.0])
+    (2.0, 0.0)
+    """
+    a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    centred = a - a.mean()
+    spread = float(centred @ centred)
+    estimate = float(centred @ b) / spread
+    if len(a) < 3:
+        return estimate, math.inf
+    residual = b - b.mean() - estimate * centred
+    return estimate, math.sqrt(float(residual @ residual) / (len(a) - 2) / spread)
+
+
 def _interval(mean: float, error: float, count: int, level: float, over: str) -> Rate:
     half = float(stdtrit(count - 1, 0.5 + level / 2)) * error
     return Rate(estimate=mean, low=mean - half, high=mean + half, increments=count, over=over)

@@ -24,6 +24,9 @@ from torch.autograd.graph import Node
 from leadline.probe.graph import inputs_of
 
 _INF = math.inf
+# Outputs at or outside of which the slope is at most a twentieth of its maximum.
+TANH_FLAT = (-0.974679, 0.974679)
+SIGMOID_FLAT = (0.0126618, 0.9873382)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +125,7 @@ def _tanh(saved: _Saved, consumers: Mapping[Node, list[Node]]) -> Activation | N
         return Activation(name="GELU", values=saved.result, dead=(-0.99987, _INF))
     if any(user.name() == "SubBackward0" and set(inputs_of(saved.node)) & set(inputs_of(user)) for user in users):
         return None  # x - tanh(x): its slope is large where that of tanh is small
-    return Activation(name="Tanh", values=saved.result, dead=(-0.9995, 0.9995), saturated=(-0.974679, 0.974679))
+    return Activation(name="Tanh", values=saved.result, dead=(-0.9995, 0.9995), saturated=TANH_FLAT)
 
 
 def _sigmoid(saved: _Saved, consumers: Mapping[Node, list[Node]]) -> Activation:
@@ -136,9 +139,7 @@ def _sigmoid(saved: _Saved, consumers: Mapping[Node, list[Node]]) -> Activation:
             return Activation(name="SiLU", values=saved.result, dead=(1.396e-4, _INF))
         if beside and beside[0] in scaled:
             return Activation(name="QuickGELU", values=saved.result, dead=(1.396e-4, _INF))
-    return Activation(
-        name="Sigmoid", values=saved.result, dead=(2.5006e-4, 1 - 2.5006e-4), saturated=(0.0126618, 0.9873382)
-    )
+    return Activation(name="Sigmoid", values=saved.result, dead=(2.5006e-4, 1 - 2.5006e-4), saturated=SIGMOID_FLAT)
 
 
 def _softsign(saved: _Saved, _: Mapping[Node, list[Node]]) -> Activation | None:

@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 
 from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
-from leadline._core.rates import Rate, rate_over_draws
+from leadline._core.rates import Rate, rate_over_draws, slope as fitted_slope
 from leadline._core.records import check_destination, write_text
 from leadline._core.wording import figure as in_words
 
@@ -231,13 +231,8 @@ def slope(x: Sequence[float], y: Sequence[float], *, level: float = 0.95) -> Rat
     a, b, count = a[kept], b[kept], int(kept.sum())
     if count < 2 or np.ptp(a) == 0:
         return Rate(estimate=math.nan, low=-math.inf, high=math.inf, increments=count, over="draws")
-    centred = a - a.mean()
-    estimate = float(centred @ b) / float(centred @ centred)
-    if count < 3:
-        return Rate(estimate=estimate, low=-math.inf, high=math.inf, increments=count, over="draws")
-    residual = b - b.mean() - estimate * centred
-    error = math.sqrt(float(residual @ residual) / (count - 2) / float(centred @ centred))
-    half = float(stdtrit(count - 2, 0.5 + level / 2)) * error
+    estimate, error = fitted_slope(a.tolist(), b.tolist())
+    half = float(stdtrit(count - 2, 0.5 + level / 2)) * error if count > 2 else math.inf
     return Rate(estimate=estimate, low=estimate - half, high=estimate + half, increments=count, over="draws")
 
 

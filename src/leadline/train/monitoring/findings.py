@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from leadline._core.diagnosis import Finding, Remedy
+from leadline._core.rates import slope
 from leadline.train.monitoring.reading import Reading
 
 _SAME = 1e-4  # share of the rows' square that tells them apart, below which they are one to float16
@@ -93,7 +94,7 @@ def _divergence(name: str, readings: Sequence[Reading]) -> Iterator[Finding]:
     if len(recent) < _WINDOW or not all(math.isfinite(v) and v > 0 for v in values):
         return
     steps, logs = [float(r.step) for r in recent], [math.log(v) for v in values]
-    rate, error = _line(steps, logs)
+    rate, error = slope(steps, logs)
     grown = rate * (steps[-1] - steps[0])
     if rate <= _SURE * error or grown < _GROWN:
         return
@@ -106,16 +107,6 @@ def _divergence(name: str, readings: Sequence[Reading]) -> Iterator[Finding]:
     yield _finding(
         "overflow-risk", "", "warning", message, readings[-1], remedy, nats_per_step=rate, error=error, steps_left=left
     )
-
-
-def _line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
-    """Slope of the least squares line, and its standard error."""
-    n = len(x)
-    mean_x, mean_y = sum(x) / n, sum(y) / n
-    spread = sum((a - mean_x) ** 2 for a in x)
-    slope = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / spread
-    rest = sum((b - mean_y - slope * (a - mean_x)) ** 2 for a, b in zip(x, y, strict=True))
-    return slope, math.sqrt(rest / (n - 2) / spread)
 
 
 def _finding(

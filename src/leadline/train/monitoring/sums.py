@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from leadline.probe.activations import SIGMOID_FLAT, TANH_FLAT
+
 # Class name -> limits of the output at or beyond which the slope is nearly zero, as `leadline.profile` has them.
 _FLAT = {
-    "Tanh": (-0.974679, 0.974679),
-    "Sigmoid": (0.0126618, 0.9873382),
+    "Tanh": TANH_FLAT,
+    "Sigmoid": SIGMOID_FLAT,
     "Hardtanh": (-1.0, 1.0),
     "Hardsigmoid": (0.0, 1.0),
     "Softsign": (-0.8173, 0.8173),

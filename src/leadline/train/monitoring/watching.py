@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from leadline.probe.inputs import tensors
 from leadline.train.monitoring.sums import Sums
 
 
@@ -35,7 +36,8 @@ class Watch:
 
     def _hook(self, path: str) -> Any:
         def ended(module: nn.Module, args: Any, output: Any) -> None:
-            x = _first_float(output)
+            # A loss beside the outputs has no rows.
+            x = next((t for t in tensors(output) if t.is_floating_point() and t.numel() and t.ndim), None)
             if x is None or torch.compiler.is_compiling():
                 return
             again = torch._C._current_graph_task_id() != -1
@@ -59,13 +61,3 @@ class Watch:
             else:
                 sums.add(x, keep=self._spectra)
             sums.add_activation(module, x)
-
-
-def _first_float(output: Any) -> Tensor | None:
-    if isinstance(output, Tensor):
-        return output if output.is_floating_point() and output.numel() and output.ndim else None
-    if isinstance(output, Mapping):
-        output = list(output.values())
-    if isinstance(output, (tuple, list)):
-        return next((x for item in output if (x := _first_float(item)) is not None), None)
-    return None
