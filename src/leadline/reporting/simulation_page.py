@@ -53,7 +53,7 @@ def _figure(panel: Panel, found: Simulation) -> Figure:
     if expected is not None:
         data.append(_theory(expected, layers, middle, panel))
     if found.draws > 1:
-        data.append(_band(layers, low, high, panel.axis))
+        data.append(traces.band(layers, low.tolist(), high.tolist(), COLOURS[0], panel.axis, opacity=0.25))
     data.append(_line(name, layers, middle, panel.axis))
     drawn = layout(panel, span, found.depth, [])
     drawn["xaxis"]["title"]["text"] = "layer (0 is the input)"
@@ -77,22 +77,6 @@ def _line(name: str, layers: list[int], values: np.ndarray, axis: str) -> dict[s
         "y": [traces.shown(float(value), axis) for value in values],
         "line": {"color": COLOURS[0], "width": 2},
         "hovertemplate": f"{name} %{{y:.4~g}}<extra></extra>",
-    }
-
-
-def _band(layers: list[int], low: np.ndarray, high: np.ndarray, axis: str) -> dict[str, Any]:
-    there = [i for i in range(len(layers)) if None not in (traces.shown(low[i], axis), traces.shown(high[i], axis))]
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "draws",
-        "x": [layers[i] for i in there] + [layers[i] for i in reversed(there)],
-        "y": [float(high[i]) for i in there] + [float(low[i]) for i in reversed(there)],
-        "fill": "toself",
-        "line": {"width": 0},
-        "fillcolor": "rgba(21,128,184,0.25)",
-        "hoverinfo": "skip",
-        "showlegend": False,
     }
 
 

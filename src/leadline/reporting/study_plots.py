@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from leadline._core.figures import AxisScale, Curve, FigurePanel
+from leadline.reporting import plots
 from leadline.reporting.plots import Figure
-from leadline.reporting.traces import shown
+from leadline.reporting.traces import band, shown
 
-# Readable on white and on dark, and apart for the colour-blind.
-COLOURS = ("#1580b8", "#d2691e", "#2a9d6f", "#9b6bd3", "#c0487a", "#8a7a1f", "#5a6b78", "#3fa7a0")
+# More lines than a sounding has; the first are its own.
+COLOURS = (*plots.COLOURS, "#c0487a", "#8a7a1f", "#5a6b78", "#3fa7a0")
 _MARKED = 25
 
 
@@ -30,7 +31,7 @@ def _curves(panel: FigurePanel) -> Iterator[dict[str, Any]]:
     colours = {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(names)}
     for curve in panel.curves:
         if curve.low:
-            yield _band(curve, colours[curve.name], panel.y_scale)
+            yield band(curve.x, curve.low, curve.high, colours[curve.name], panel.y_scale, opacity=0.2)
         yield _line(curve, colours[curve.name], panel.y_scale)
 
 
@@ -51,23 +52,6 @@ def _line(curve: Curve, colour: str, scale: AxisScale) -> dict[str, Any]:
             "line": {"width": 2},
         },
         "hovertemplate": f"{name} %{{y:.4~g}}<extra></extra>",
-    }
-
-
-def _band(curve: Curve, colour: str, scale: AxisScale) -> dict[str, Any]:
-    ends = zip(curve.x, curve.low, curve.high, strict=True)
-    there = [(x, low, high) for x, low, high in ends if None not in (shown(low, scale), shown(high, scale))]
-    red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [x for x, _, _ in there] + [x for x, _, _ in reversed(there)],
-        "y": [high for _, _, high in there] + [low for _, low, _ in reversed(there)],
-        "fill": "toself",
-        "line": {"width": 0},
-        "fillcolor": f"rgba({red},{green},{blue},0.2)",
-        "hoverinfo": "skip",
-        "showlegend": False,
     }
 
 

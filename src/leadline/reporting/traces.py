@@ -64,6 +64,26 @@ def line(name: str, layers: Sequence[LayerProfile], colour: str, symbol: str, ax
     }
 
 
+def band(
+    x: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str, axis: str, *, opacity: float
+) -> Trace:
+    """What lies between two lines, where both have a place on the axis, without a word of its own."""
+    ends = zip(x, low, high, strict=True)
+    there = [(at, a, b) for at, a, b in ends if None not in (shown(a, axis), shown(b, axis))]
+    red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [at for at, _, _ in there] + [at for at, _, _ in reversed(there)],
+        "y": [b for _, _, b in there] + [a for _, a, _ in reversed(there)],
+        "fill": "toself",
+        "line": {"width": 0},
+        "fillcolor": f"rgba({red},{green},{blue},{opacity})",
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
 def draw(metric: str, layers: Sequence[LayerProfile], colour: str, axis: str) -> Trace:
     """The same metric in another draw of the weights, thin and silent."""
     there = applicable(layers, metric)

@@ -13,6 +13,7 @@ from leadline._core.names import check_choice
 from leadline._core.rates import Rate, rate_over_draws, slope as fitted_slope
 from leadline._core.records import check_destination, write_text
 from leadline._core.wording import figure as in_words
+from leadline.reporting.study_plots import COLOURS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,6 @@ METRICS = {
     "phase": ("trainable", "learnt"),
     "scaling": ("participation_ratio", "final_loss"),
 }
-COLOURS = ("#1580b8", "#d2691e", "#2a9d6f", "#9b6bd3", "#b33951", "#6b7a8f")
 _LINES, _PLACES = 24, 12
 _NOT_AXES = frozenset({"key", "seed", "status", "error_type", "error", "attempts", "seconds", "versions"})
 
