@@ -3,7 +3,7 @@
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from leadline._core.records import to_json, write_json
 from leadline.cli import options
 from leadline.cli.console import show, write
 from leadline.cli.progress import progress
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 SCHEMA = 1
 Wanted = Annotated[
@@ -32,17 +35,17 @@ def figure(
 ) -> None:
     """Draw a figure of the papers again: ours over the published points, as a page and in numbers."""
     options.check_destinations(json=json, html=html)
-    if not wanted and not listed:
+    if listed:
+        show(_list)
+        return
+    if not wanted:
         raise UsageError("Which figure? Give a name such as A.fig1; `leadline figure --list` has them all.")
     with progress() as step, redirect_stdout(sys.stderr):
         step("Loading torch")
         import leadline
         from leadline import studies
-        from leadline.reporting.terminal_figures import figure_list, figure_table
-    if listed or not wanted:
-        show(lambda width: figure_list(studies.figures(), width=width))
-        return
-    with progress() as step, redirect_stdout(sys.stderr):
+        from leadline.reporting.terminal_figures import figure_table
+
         step(f"Drawing {wanted}")
         found = studies.draw(wanted, seed=seed)
         page = leadline.report(found, html or f"{found.id}.html")
@@ -54,3 +57,10 @@ def figure(
     else:
         show(lambda width: figure_table(found, width=width))
         write(f"Drawn in {page}.\n")
+
+
+def _list(width: int) -> "RenderableType":
+    from leadline import studies
+    from leadline.reporting.terminal_figures import figure_list
+
+    return figure_list(studies.figures(), width=width)

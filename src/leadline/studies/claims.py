@@ -5,7 +5,8 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from leadline._core.claims import PAPERS, Claim, Part, Verdict
 from leadline._core.errors import UsageError
 from leadline._core.names import nearest
 from leadline._core.sources import Source
+from leadline.studies.processes import outcomes_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class Evidence:
 Check = Callable[[int], Evidence]
 C = TypeVar("C", bound=Check)
 
+_DIED = "A process that checked a claim died, perhaps for lack of memory; take fewer jobs."
 _CLAIMS: dict[str, tuple[Claim, Check]] = {}
 
 
@@ -144,13 +147,7 @@ def check_all(wanted: Iterable[Claim], *, seed: int = 0, jobs: int = 1) -> Itera
         >>> [verdict.id for verdict in studies.check_all(studies.selected(["B1", "B2"]))]
         ['B1', 'B2']
     """
-    if jobs == 1:
-        yield from (check(claim, seed=seed) for claim in wanted)
-        return
-    from joblib import Parallel, delayed, parallel_config
-
     # The longest first, so that no process is left alone with one at the end.
-    ordered = sorted(wanted, key=lambda claim: -claim.seconds)
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        checks = (delayed(check)(claim.id, seed=seed) for claim in ordered)
-        yield from cast("Iterator[Verdict]", Parallel(n_jobs=jobs, return_as="generator_unordered")(checks))
+    ordered = wanted if jobs == 1 else sorted(wanted, key=lambda claim: -claim.seconds)
+    with outcomes_of(partial(check, seed=seed), ordered, jobs=jobs, died=_DIED) as verdicts:
+        yield from verdicts

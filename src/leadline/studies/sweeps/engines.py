@@ -2,17 +2,14 @@
 
 import logging
 import os
-import signal
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from typing import Any
 
 from leadline._core.errors import UsageError
 from leadline._core.extras import require
+from leadline.studies.processes import outcomes_of
 from leadline.studies.sweeps.cells import Cell
 from leadline.studies.sweeps.measuring import Outcome, measure_all
 
@@ -22,10 +19,13 @@ Task = Sequence[Cell]
 _AHEAD = 2
 # Bytes that a Ray of our own keeps for results on their way, which are a few KiB a cell.
 _MEMORY = 256 * 2**20
+_DIED = (
+    "A worker process died, perhaps for lack of memory; what was measured is stored. Take fewer jobs and run the sweep "
+    "again, which goes on from here."
+)
 
 
-@contextmanager
-def local(tasks: Iterable[Task], *, jobs: int | None = None) -> Iterator[Iterator[list[Outcome]]]:
+def local(tasks: Iterable[Task], *, jobs: int | None = None) -> AbstractContextManager[Iterator[list[Outcome]]]:
     """Yields the outcomes of the tasks as they come, measured in ``jobs`` processes, one thread each.
 
     Args:
@@ -41,57 +41,7 @@ def local(tasks: Iterable[Task], *, jobs: int | None = None) -> Iterator[Iterato
         ...     [len(found.layers) for (found,) in outcomes]
         [3, 4]
     """
-    from joblib import Parallel, cpu_count, delayed
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    jobs = jobs or cpu_count()
-    if jobs == 1:
-        yield map(measure_all, tasks)
-        return
-    make: Any = Parallel  # The stubs of joblib take words alone for `batch_size`.
-    parallel = make(
-        n_jobs=jobs,
-        backend="loky",
-        return_as="generator_unordered",
-        batch_size=1,
-        inner_max_num_threads=1,
-        initializer=_start_worker,
-        initargs=(os.getpid(),),
-    )
-    outcomes: Any = parallel(delayed(measure_all)(task) for task in tasks)
-    try:
-        yield outcomes
-    except TerminatedWorkerError:
-        raise UsageError(
-            "A worker process died, perhaps for lack of memory; what was measured is stored. Take fewer jobs and run "
-            "the sweep again, which goes on from here."
-        ) from None
-    except BaseException:
-        _end_workers()
-        raise
-    finally:
-        outcomes.close()
-
-
-def _start_worker(parent: int) -> None:
-    """Ctrl-C is the parent's to handle; and a worker whose parent was killed has nobody to work for."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    if sys.platform != "win32":
-        threading.Thread(target=watch, daemon=True).start()
-
-
-def _end_workers() -> None:
-    from joblib.externals.loky import get_reusable_executor
-
-    running: Any = get_reusable_executor
-    # `reuse`, since without it other arguments make another executor, after the one there has ended its work.
-    running(reuse=True).shutdown(wait=True, kill_workers=True)
+    return outcomes_of(measure_all, tasks, jobs=jobs, died=_DIED)
 
 
 @contextmanager
