@@ -2,7 +2,7 @@
 
 import sys
 from contextlib import redirect_stdout
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from leadline._core.records import to_json, write_json
 from leadline.cli import options
 from leadline.cli.console import show, write
 from leadline.cli.progress import progress
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 Wanted = Annotated[
     list[str] | None,
@@ -45,12 +48,15 @@ def reproduce(
     file = None if json == options.STDOUT else json
     if resume and file is None:
         raise UsageError("--resume goes on from a file of verdicts: give it with --json PATH.")
+    if listed:
+        show(lambda width: _list(wanted or [], width))
+        return
     with progress() as step, redirect_stdout(sys.stderr):
         step("Loading torch")
         import leadline
         from leadline import studies
         from leadline._core.claims import Reproduction, saved_verdicts
-        from leadline.reporting.terminal_claims import claim_list, verdict_table
+        from leadline.reporting.terminal_claims import verdict_table
 
         chosen = studies.selected(wanted or [])
         kept = saved_verdicts(file, chosen, seed=seed) if resume and file else []
@@ -60,21 +66,25 @@ def reproduce(
             ordered = tuple(claim for claim in chosen if claim.id in found)
             return Reproduction(claims=ordered, verdicts=tuple(found[claim.id] for claim in ordered), seed=seed)
 
-        left = () if listed else tuple(claim for claim in chosen if claim.id not in found)
+        left = tuple(claim for claim in chosen if claim.id not in found)
         step(f"Checking {left[0].id}" if left else "Nothing left to check", len(found), len(chosen))
         for verdict in studies.check_all(left, seed=seed, jobs=jobs):
             found[verdict.id] = verdict
             step(f"{verdict.id} {verdict.verdict}", len(found), len(chosen))
             if file:
                 write_json(reproduction().to_dict(), file)
-        if html and not listed:
+        if html:
             leadline.report(reproduction(), html)
-    if listed:
-        show(lambda width: claim_list(chosen, width=width))
-        return
     verdicts = reproduction().verdicts
     if json == options.STDOUT:
         write(to_json(reproduction().to_dict()))
     else:
         show(lambda width: verdict_table(verdicts, chosen, width=width))
     raise typer.Exit(1 if any(verdict.verdict == "fails" for verdict in verdicts) else 0)
+
+
+def _list(wanted: list[str], width: int) -> "RenderableType":
+    from leadline import studies
+    from leadline.reporting.terminal_claims import claim_list
+
+    return claim_list(studies.selected(wanted), width=width)

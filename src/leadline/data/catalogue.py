@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from leadline._core.names import check_choice
+from leadline.data.digits import CLASSES, SHAPE
 
 Split = Literal["train", "test"]
 
@@ -87,8 +88,8 @@ _TABLE = (
     # The one part that is published is cut by us: the last 360 images are the test part.
     DataSet(
         name="digits",
-        shape=(1, 8, 8),
-        classes=10,
+        shape=SHAPE,
+        classes=CLASSES,
         sizes=(1437, 360),
         mean=(0.3054,),
         std=(0.3755,),

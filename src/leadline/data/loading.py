@@ -11,6 +11,7 @@ from leadline._core.names import check_choice
 from leadline.data.batch import Batch
 from leadline.data.catalogue import DataSet, Split, data_set
 from leadline.data.cifar import read_cifar
+from leadline.data.digits import SHAPE
 from leadline.data.folders import absent, find, idx_file
 from leadline.data.idx import read_idx
 from leadline.data.synthetic import gaussian
@@ -87,7 +88,7 @@ def _digits(split: Split) -> tuple[np.ndarray, np.ndarray, int]:
     grey, labels = load_digits(return_X_y=True)
     cut = data_set("digits").sizes[0]
     part = slice(cut) if split == "train" else slice(cut, None)
-    return np.asarray(grey)[part].reshape(-1, 1, 8, 8), np.asarray(labels)[part], 16
+    return np.asarray(grey)[part].reshape(-1, *SHAPE), np.asarray(labels)[part], 16
 
 
 def _from_files(wanted: DataSet, split: Split, folder: str | Path | None) -> tuple[np.ndarray, np.ndarray, int]:
