@@ -49,7 +49,7 @@ def _line(curve: Curve, colour: str, scale: AxisScale) -> dict[str, Any]:
             "symbol": "diamond-open" if curve.published else "circle",
             "size": 10 if curve.published else 5,
             "color": colour,
-            "line": {"width": 2},
+            "line": {"width": 2 if curve.published else 0},
         },
         "hovertemplate": f"{name} %{{y:.4~g}}<extra></extra>",
     }
