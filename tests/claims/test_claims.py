@@ -1,16 +1,23 @@
 """The papers' claims: records, decisions, and those whose checks take seconds."""
 
+import inspect
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.data.files import drawn, python_3
 
 from leadline import studies
 from leadline._core.claims import PAPERS, Part
 from leadline._core.errors import UsageError
-from leadline.studies.daneshmand2020 import dense, laws
-from leadline.studies.daneshmand2021 import beyond
-from leadline.studies.meterez2023 import isometry
+from leadline.studies.bjorck2018 import gradients, resnets
+from leadline.studies.claims import _CLAIMS
+from leadline.studies.daneshmand2020 import dense, laws, training as rank_training
+from leadline.studies.daneshmand2021 import beyond, training as orthogonal_training
+from leadline.studies.images import Images, labelled_images
+from leadline.studies.meterez2023 import isometry, training as meterez_training
 
 QUICK = [claim.id for claim in studies.claims() if claim.seconds <= 3]
 
@@ -86,6 +93,70 @@ def test_the_laws_of_dense_chains_are_not_those_of_other_chains(name, monkeypatc
 
     monkeypatch.setattr(laws, "chain", gaussian_weights)
     assert studies.check(name).verdict == "fails"
+
+
+def test_published_sizes_are_arguments_of_the_checks():
+    larger = [each for each in _CLAIMS.values() if each.claim.published]
+    assert len(larger) > 25
+    for each in larger:
+        assert each.claim.published and each.claim.published.rule.endswith(".")
+        assert not each.claim.published.data or each.claim.images
+        inspect.signature(each.check).bind(0, **each.sizes, **({"images": None} if each.claim.images else {}))
+
+
+@pytest.fixture
+def cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Images:
+    """A few random images where the data set would be."""
+    place = tmp_path / "cifar-10-batches-py"
+    place.mkdir()
+    for k, name in enumerate((*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")):
+        images, labels = drawn(60, (3, 32, 32), 10, seed=k)
+        (place / name).write_bytes(python_3(images, labels))
+    monkeypatch.setenv("LEADLINE_DATA", str(tmp_path))
+    return labelled_images("cifar10")
+
+
+def test_another_data_set_takes_the_place_of_the_digits(cifar10: Images):
+    assert cifar10.features == 3072 and cifar10.aside and len(cifar10.aside.labels) == 60
+    found = studies.check("A23", data="cifar10")
+    assert (found.data, found.scale, found.verdict) == ("cifar10", "desk", "holds")
+    assert studies.check("A1", data="cifar10").data == ""
+
+
+@pytest.mark.slow
+def test_the_published_size_reads_the_data_set_of_the_paper(cifar10: Images):
+    found = studies.check("A23", scale="paper")
+    assert found.parts[-1].name == "share of full rank, n = 200"
+    assert (found.verdict, found.scale, found.data) == ("holds", "paper", "")
+    assert studies.check("A1", scale="paper").verdict == "holds"
+
+
+def test_without_the_data_set_the_published_size_is_undecided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LEADLINE_DATA", str(tmp_path))
+    found = studies.check("A20", scale="paper")
+    assert found.verdict == "undecided" and "leadline data fetch cifar10" in found.reason
+    with pytest.raises(UsageError, match="data fetch cifar10"):
+        studies.check("A20", data="cifar10")
+
+
+@pytest.mark.slow
+def test_studies_of_training_take_images_in_colour(cifar10: Images):
+    parts = meterez_training.a22(0, images=cifar10, depth=8, epochs=2, draws=2).parts
+    assert parts[0].name == "median gap of layers 2 to 6"
+    assert meterez_training.quadrants(cifar10)[0].shape == (300, 3072)
+    assert rank_training.c22(0, images=cifar10, steps=51, draws=2).parts[0].estimate > 0
+    build = orthogonal_training._alexnet
+    losses = orthogonal_training.conv_losses(cifar10, 5, "orthogonalised", 0, build=build, epochs=1)
+    assert len(losses) == 1 and losses[0] > 1
+    assert gradients.d16(0, images=cifar10, size=4).parts[0].outcome == "holds"
+
+
+def test_classes_that_the_network_does_not_have_are_told():
+    ten = labelled_images("digits")
+    with pytest.raises(UsageError, match="tells 10 classes; cifar100 has 100"):
+        resnets.batch_of(replace(ten, name="cifar100", classes=100), 0)
+    samples, labels = resnets.batch_of(ten, 0, size=5)
+    assert samples.shape == (5, 3, 8, 8) and len(labels) == 5
 
 
 def test_seeds_decide_what_is_drawn():

@@ -22,7 +22,7 @@ def test_with_batch_normalisation_the_gap_does_not_grow(monkeypatch):
     monkeypatch.setattr(
         orthogonalised,
         "network",
-        lambda depth, width, seed: mlp(64, 10, depth=depth - 1, width=width // 8, norm="batch", seed=seed),
+        lambda images, depth, width, seed: mlp(64, 10, depth=depth - 1, width=width // 8, norm="batch", seed=seed),
     )
     assert studies.check("B17").verdict == "fails"
 
@@ -36,13 +36,13 @@ def test_without_its_steps_pre_training_raises_no_rank(monkeypatch):
 
 
 def test_images_have_the_spectrum_of_photographs():
-    samples, labels = resnets.images(0, size=256)
+    samples, labels = resnets.generated(0, size=256)
     power = np.abs(np.fft.fft2(samples.numpy())).mean((0, 1))
     slope = np.polyfit(np.log(np.arange(1, 12)), np.log(power[0, 1:12]), 1)[0]
     assert -1.15 < slope < -0.85
     assert np.allclose(samples.mean((0, 2, 3)), 0, atol=1e-5) and np.allclose(samples.std((0, 2, 3)), 1, atol=1e-5)
     assert set(labels.tolist()) == set(range(10))
-    assert not np.allclose(samples, resnets.images(1, size=256)[0])
+    assert not np.allclose(samples, resnets.generated(1, size=256)[0])
 
 
 def test_a_network_has_one_norm_where_one_is_asked_for():

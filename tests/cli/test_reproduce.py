@@ -4,6 +4,7 @@ import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,8 @@ def test_a_claim_that_fails_gives_1(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         (["E1"], "no claim or paper 'E1'"),
         (["--scale", "papre"], "--scale must be one of"),
         (["--resume"], "--json PATH"),
+        (["A1", "--data", "cifra10"], "did you mean 'cifar10'"),
+        (["A1", "--device", "gpu"], "no device 'gpu'"),
     ],
 )
 def test_wrong_calls_get_one_sentence(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]):
@@ -58,16 +61,16 @@ def test_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     registry = importlib.import_module("leadline.studies.claims")  # the package has a function of that name
     path, ran, check = tmp_path / "claims.json", [], registry.check
 
-    def stopped(claim: Claim, *, seed: int) -> Verdict:
+    def stopped(claim: Claim, **settings: Any) -> Verdict:
         if claim.id == "B12" and ran == ["B1"]:
             raise KeyboardInterrupt
         ran.append(claim.id)
-        return check(claim, seed=seed)
+        return check(claim, **settings)
 
     monkeypatch.setattr(registry, "check", stopped)
     assert main(["reproduce", "B1", "B12", "--json", str(path)]) == 130
     assert [claim["id"] for claim in json.loads(path.read_text())["claims"]] == ["B1"]
-    monkeypatch.setattr(registry, "check", lambda claim, *, seed: ran.append(claim.id) or check(claim, seed=seed))
+    monkeypatch.setattr(registry, "check", lambda claim, **settings: ran.append(claim.id) or check(claim, **settings))
     assert main(["reproduce", "B1", "B12", "--json", str(path), "--resume"]) == 0
     assert ran == ["B1", "B12"]
     assert [claim["id"] for claim in json.loads(path.read_text())["claims"]] == ["B1", "B12"]

@@ -14,8 +14,23 @@ from leadline._core.sources import Source
 SCHEMA = 1
 
 Outcome = Literal["holds", "fails", "undecided"]
+Scale = Literal["desk", "paper"]
+SCALES: tuple[Scale, ...] = ("desk", "paper")
 
 PAPERS = {"A": "meterez2023", "B": "daneshmand2021", "C": "daneshmand2020", "D": "bjorck2018"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """How a claim is checked at the published size, where its check at the desk is smaller.
+
+    Attributes:
+        rule: When it holds there.
+        data: Name of the data set of the paper; empty where it needs none.
+    """
+
+    rule: str
+    data: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +44,8 @@ class Claim:
         rule: When it holds, with the sample size and the level of the intervals.
         seconds: What the check takes on two cores, about.
         deviations: What is done otherwise than in the paper, and why.
+        images: Whether the check looks at images, which may be those of another data set.
+        published: The check at the published size; ``None`` where the one of the desk is no smaller.
     """
 
     id: str
@@ -37,6 +54,12 @@ class Claim:
     rule: str
     seconds: float
     deviations: str = ""
+    images: bool = False
+    published: Published | None = None
+
+    def rule_at(self, scale: Scale) -> str:
+        """The rule of a scale."""
+        return self.rule if scale == "desk" or self.published is None else self.published.rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +111,7 @@ class Verdict:
         seconds: What it took.
         seed: Of everything random.
         scale: ``"desk"`` or ``"paper"``.
+        data: Name of the data set that the images were taken from; empty for those that the claim itself names.
         reason: Why nothing was decided, where nothing was.
     """
 
@@ -97,7 +121,8 @@ class Verdict:
     rows: int = 0
     seconds: float = 0.0
     seed: int = 0
-    scale: str = "desk"
+    scale: Scale = "desk"
+    data: str = ""
     reason: str = ""
 
     @property
@@ -118,6 +143,7 @@ class Verdict:
             "seconds": round(self.seconds, 2),
             "seed": self.seed,
             "scale": self.scale,
+            "data": self.data,
             "reason": self.reason,
             "parts": self.parts,
         }
@@ -137,18 +163,20 @@ class Reproduction:
     claims: tuple[Claim, ...]
     verdicts: tuple[Verdict, ...]
     seed: int = 0
-    scale: str = "desk"
+    scale: Scale = "desk"
 
     def to_dict(self) -> dict[str, Any]:
         """As in the file that ``leadline reproduce --json`` writes."""
-        rules = {claim.id: claim.rule for claim in self.claims}
+        rules = {claim.id: claim.rule_at(self.scale) for claim in self.claims}
         return {
             "schema": SCHEMA,
             "claims": [verdict.to_dict() | {"rule": rules[verdict.id]} for verdict in self.verdicts],
         }
 
 
-def saved_verdicts(path: str | Path, claims: Sequence[Claim], *, seed: int, scale: str = "desk") -> list[Verdict]:
+def saved_verdicts(
+    path: str | Path, claims: Sequence[Claim], *, seed: int, scale: Scale = "desk", data: str = ""
+) -> list[Verdict]:
     """Verdicts of an earlier run out of the file that ``leadline reproduce --json`` wrote.
 
     Args:
@@ -156,6 +184,7 @@ def saved_verdicts(path: str | Path, claims: Sequence[Claim], *, seed: int, scal
         claims: The claims; a verdict by another rule than a claim has now is left out.
         seed: Those of other seeds are left out.
         scale: And those of another scale.
+        data: And those from images of another data set.
 
     Raises:
         UsageError: If the file is no such file.
@@ -163,16 +192,18 @@ def saved_verdicts(path: str | Path, claims: Sequence[Claim], *, seed: int, scal
     path = Path(path)
     if not path.exists():
         return []
-    rules = {claim.id: claim.rule for claim in claims}
+    rules = {claim.id: claim.rule_at(scale) for claim in claims}
+    given = {claim.id: data if claim.images else "" for claim in claims}
     names = {field.name for field in fields(Verdict)}
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if data["schema"] != SCHEMA:
-            raise ValueError(f"its schema is {data['schema']}, not {SCHEMA}")
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        if saved["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {saved['schema']}, not {SCHEMA}")
         return [
             decode(Verdict, {name: value for name, value in each.items() if name in names})
-            for each in data["claims"]
-            if (each["seed"], each["scale"], each["rule"]) == (seed, scale, rules.get(each["id"]))
+            for each in saved["claims"]
+            if (each["seed"], each["scale"], each["rule"], each["data"])
+            == (seed, scale, rules.get(each["id"]), given.get(each["id"]))
         ]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{path} holds no verdicts to go on from: {error}.") from error

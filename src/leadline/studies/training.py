@@ -1,19 +1,10 @@
-"""Training on the digits, as the studies of every paper do it at desk scale."""
+"""Training on labelled images, as the studies of every paper do it."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
-
-from leadline.data import digits
-
-
-def labelled_digits() -> tuple[Tensor, Tensor]:
-    """Standardised digits ``(1797, 1, 8, 8)`` and their labels."""
-    batch = digits()
-    assert batch.targets is not None
-    return batch.samples, batch.targets
 
 
 def shuffled(
@@ -22,7 +13,7 @@ def shuffled(
     """Batches without end: in every epoch all samples in a new order, but for those that fill no batch."""
     whole = len(samples) // size * size
     while True:
-        for chosen in torch.randperm(len(samples), generator=generator)[:whole].split(size):
+        for chosen in torch.randperm(len(samples), generator=generator)[:whole].to(samples.device).split(size):
             yield samples[chosen], labels[chosen]
 
 

@@ -8,17 +8,19 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from leadline._core.claims import Published
 from leadline.nn.weights import InitName
-from leadline.studies.bjorck2018.resnets import IMAGES, images, network, sound
+from leadline.studies.bjorck2018.resnets import BATCH, IMAGES, PUBLISHED_BATCH, batch_of, network, sound
 from leadline.studies.claims import Evidence, claim
+from leadline.studies.images import Images
 from leadline.studies.parts import mean, median
 
 _BLOCKS = tuple(range(7, 104, 12))
 
 
-def _log_spreads(norm: str, init: InitName, seed: int) -> list[float]:
+def _log_spreads(norm: str, init: InitName, seed: int, images: Images | None, size: int) -> list[float]:
     """Mean over channels of the log standard deviation of the stream at layers 7, 19, … 103."""
-    streams = sound(network(norm, seed, init=init), images(seed)).streams
+    streams = sound(network(norm, seed, init=init), batch_of(images, seed, size=size)).streams
     return [streams[layer].std((0, 2, 3)).log().mean().item() for layer in _BLOCKS]
 
 
@@ -30,12 +32,17 @@ def _log_spreads(norm: str, init: InitName, seed: int) -> list[float]:
     "without; with, the absolute slope below .012 and all values within .3 and 1.3. 99 % intervals.",
     seconds=30,
     deviations=f"{IMAGES}. Standard deviations of the sums of blocks, before the activation.",
+    published=Published(
+        rule="The same of batches of 128 of CIFAR-10.",
+        data="cifar10",
+    ),
+    sizes={"size": PUBLISHED_BATCH},
 )
-def d9(seed: int) -> Evidence:
+def d9(seed: int, *, images: Images | None = None, size: int = BATCH) -> Evidence:
     rows, slopes, normed = [], {"batch": [], "none": []}, []
     for draw in range(8):
         for norm in ("batch", "none"):
-            spreads = _log_spreads(norm, "xavier", seed + draw)
+            spreads = _log_spreads(norm, "xavier", seed + draw, images, size)
             slopes[norm].append(np.polyfit(_BLOCKS, spreads, 1)[0])
             rows += [
                 {"norm": norm, "draw": draw, "layer": layer, "log spread": spread}
@@ -62,14 +69,19 @@ def d9(seed: int) -> Evidence:
     "103 within 15 % of 17.2 (He) and 5.6 (Xavier), and within .5 of -.15 (default). 99 % intervals.",
     seconds=70,
     deviations=f"{IMAGES}. Growth in place of the value at layer 103, which has the images' own spread in it.",
+    published=Published(
+        rule="The same of batches of 128 of CIFAR-10.",
+        data="cifar10",
+    ),
+    sizes={"size": PUBLISHED_BATCH},
 )
-def d10(seed: int) -> Evidence:
+def d10(seed: int, *, images: Images | None = None, size: int = BATCH) -> Evidence:
     parts, rows = [], []
     cases: tuple[tuple[InitName, float, float], ...] = (
         ("he", 17.2, 2.58), ("xavier", 5.6, 0.84), ("default", -0.15, 0.5)
     )  # fmt: skip
     for init, expected, within in cases:
-        spreads = [_log_spreads("none", init, seed + draw) for draw in range(24)]
+        spreads = [_log_spreads("none", init, seed + draw, images, size) for draw in range(24)]
         growth = [each[-1] - each[0] for each in spreads]
         parts.append(mean(f"growth of the log spread, {init}", growth, least=expected - within, most=expected + within))
         rows += [{"init": init, "growth": value} for value in growth]
@@ -85,9 +97,15 @@ def d10(seed: int) -> Evidence:
     "fifths of it above 2. 99 % intervals, between two draws.",
     seconds=60,
     deviations=f"{IMAGES}. Medians, since the size of the explosion differs by forty decades between draws.",
+    published=Published(
+        rule="The same of batches of 128 of CIFAR-10.",
+        data="cifar10",
+    ),
+    sizes={"size": PUBLISHED_BATCH},
 )
-def d14(seed: int) -> Evidence:
-    data = pd.concat([step_moments(seed + draw).assign(draw=draw) for draw in range(24)], ignore_index=True)
+def d14(seed: int, *, images: Images | None = None, size: int = BATCH) -> Evidence:
+    moments = (step_moments(seed + draw, images=images, size=size).assign(draw=draw) for draw in range(24))
+    data = pd.concat(moments, ignore_index=True)
     variance = {
         (row["draw"], row["share"], row["layer"]): math.log10(row["variance"]) for row in data.to_dict("records")
     }
@@ -103,10 +121,16 @@ def d14(seed: int) -> Evidence:
 
 
 def step_moments(
-    seed: int, *, step: float = 1e-3, shares: Sequence[float] = (0.0, 0.4, 1.0), layers: Sequence[int] = (8, 44, 80)
+    seed: int,
+    *,
+    images: Images | None = None,
+    size: int = BATCH,
+    step: float = 1e-3,
+    shares: Sequence[float] = (0.0, 0.4, 1.0),
+    layers: Sequence[int] = (8, 44, 80),
 ) -> pd.DataFrame:
     """Largest absolute mean and variance over the channels of some layers, at shares of a step along the gradient."""
-    net, batch, rows = network("none", seed), images(seed), []
+    net, batch, rows = network("none", seed), batch_of(images, seed, size=size), []
     sound(net, batch)
     start = [(p, p.detach().clone(), p.grad) for p in net.parameters() if p.grad is not None]
     for share in shares:

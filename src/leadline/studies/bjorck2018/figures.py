@@ -8,10 +8,11 @@ from leadline.nn.norms import MapNormName
 from leadline.studies.bjorck2018.channels import step_moments
 from leadline.studies.bjorck2018.gradients import LAYERS, contribution_rows
 from leadline.studies.bjorck2018.products import singular_values
-from leadline.studies.bjorck2018.resnets import IMAGES, images, network, sound
+from leadline.studies.bjorck2018.resnets import IMAGES, generated, network, sound
 from leadline.studies.bjorck2018.steps import GRID, relative_losses
 from leadline.studies.bjorck2018.training import accuracies
 from leadline.studies.figures import curve, figure, published
+from leadline.studies.images import labelled_digits
 
 _NORMS = {"batch": "batch norm", "none": "none"}
 
@@ -30,9 +31,9 @@ def fig1(seed: int) -> tuple[FigurePanel, ...]:
         ("batch norm, small rate", "batch", 0.03, 0.813),
         ("none, small rate", "none", 0.03, 0.820),
     )
-    shares, curves = np.arange(1, 26) / 25, list[Curve]()
+    images, shares, curves = labelled_digits(), np.arange(1, 26) / 25, list[Curve]()
     for name, norm, rate, end in cases:
-        found = accuracies(norm, rate=rate, epochs=100, seed=seed, points=25)
+        found = accuracies(images, norm, rate=rate, epochs=100, seed=seed, points=25)
         curves += [curve(name, shares, found), published(name, (1.0,), (end,))]
     return (FigurePanel(title="Test accuracy", x="share of training", y="accuracy", curves=tuple(curves)),)
 
@@ -47,7 +48,7 @@ def fig1(seed: int) -> tuple[FigurePanel, ...]:
 def fig2(seed: int) -> tuple[FigurePanel, ...]:
     panels = []
     for norm, name in _NORMS.items():
-        grad = sound(network(norm, seed), images(seed), layers=(55,)).weight_grad(55).double().flatten().numpy()
+        grad = sound(network(norm, seed), generated(seed), layers=(55,)).weight_grad(55).double().flatten().numpy()
         reach = float(np.abs(grad).max())
         counts, edges = np.histogram(grad, bins=101, range=(-reach, reach))
         panels.append(
@@ -129,7 +130,7 @@ def fig5(seed: int) -> tuple[FigurePanel, ...]:
     }
     curves: dict[str, list[Curve]] = {"spread": [], "mean": []}
     for norm, name in _NORMS.items():
-        runs = [sound(network(norm, seed + draw), images(seed + draw)).streams for draw in range(5)]
+        runs = [sound(network(norm, seed + draw), generated(seed + draw)).streams for draw in range(5)]
         layers = sorted(runs[0])
         logs = {
             "spread": [[run[layer].std((0, 2, 3)).mean().log().item() for layer in layers] for run in runs],
@@ -154,7 +155,7 @@ def fig5(seed: int) -> tuple[FigurePanel, ...]:
 def fig6(seed: int) -> tuple[FigurePanel, ...]:
     panels = []
     for norm, name in _NORMS.items():
-        grads = sound(network(norm, seed), images(seed)).logit_grads
+        grads = sound(network(norm, seed), generated(seed)).logit_grads
         cells = tuple(tuple(row) for row in grads.tolist())
         panels.append(FigurePanel(title=f"dL/dz, {name}", x="class", y="image", cells=cells))
     return tuple(panels)

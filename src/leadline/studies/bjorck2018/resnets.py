@@ -1,4 +1,4 @@
-"""The paper's residual network at initialisation, and what one batch of generated images shows of it."""
+"""The paper's residual network at initialisation, and what one batch of images shows of it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -7,17 +7,37 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from leadline._core.errors import UsageError
 from leadline.nn.designs import resnet
 from leadline.nn.designs.resnet import BasicBlock, ResNet
 from leadline.nn.norms import MapNormName
 from leadline.nn.weights import InitName
+from leadline.studies.images import Images
 
 BATCH = 64
+PUBLISHED_BATCH = 128
 CLASSES = 10
 IMAGES = "64 generated images of amplitude 1/frequency, colours correlated, channels standardised, labels at random"
 
 
-def images(seed: int, *, size: int = BATCH, side: int = 32) -> tuple[Tensor, Tensor]:
+def batch_of(images: Images | None, seed: int, *, size: int = BATCH) -> tuple[Tensor, Tensor]:
+    """Some of the images and their labels, of three equal colours where they are grey; generated ones for ``None``.
+
+    Raises:
+        UsageError: If they have other than ten classes.
+    """
+    if images is None:
+        return generated(seed, size=size)
+    if images.classes != CLASSES:
+        raise UsageError(
+            f"The network of the 2018 paper tells {CLASSES} classes; {images.name} has {images.classes}: take cifar10."
+        )
+    chosen = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(seed))[:size]
+    chosen = chosen.to(images.labels.device)
+    return images.standardised[chosen].expand(-1, 3, -1, -1), images.labels[chosen]
+
+
+def generated(seed: int, *, size: int = BATCH, side: int = 32) -> tuple[Tensor, Tensor]:
     """Random images whose spectrum falls like that of photographs, and labels that have nothing to do with them."""
     generator = torch.Generator().manual_seed(seed)
     along = torch.fft.fftfreq(side)
@@ -68,6 +88,7 @@ class Sounding:
 
 def sound(net: ResNet, batch: tuple[Tensor, Tensor], *, layers: Sequence[int] = ()) -> Sounding:
     """Push a batch through and back, in train mode; ``layers`` are the convolutions to keep, counted from 1."""
+    net = net.to(batch[0].device)
     convolutions = [part for part in net.modules() if isinstance(part, nn.Conv2d)]
     blocks = [part for part in net.modules() if isinstance(part, BasicBlock)]
     streams: dict[int, Tensor] = {}

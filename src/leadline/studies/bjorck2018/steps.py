@@ -2,15 +2,18 @@
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch.nn import functional as F
 
+from leadline._core.claims import Published
 from leadline.metrics import relative_loss
-from leadline.studies.bjorck2018.resnets import IMAGES, images, network
+from leadline.studies.bjorck2018.resnets import BATCH, IMAGES, PUBLISHED_BATCH, batch_of, generated, network
 from leadline.studies.claims import Evidence, claim
+from leadline.studies.images import Images
 from leadline.studies.parts import exact, mean
 
 GRID = tuple(10 ** (k / 4) for k in range(-20, -1))  # 1e-5 … 0.32
@@ -21,9 +24,10 @@ _RATES = tuple(10 ** (k / 2) for k in range(-12, 5))
 _DEPTHS = (8, 20, 32, 56, 110)
 
 
-def relative_losses(norm: str, seed: int) -> dict[float, float]:
+def relative_losses(norm: str, seed: int, *, images: Images | None = None, size: int = BATCH) -> dict[float, float]:
     """Step -> loss after it over the loss before; infinite where it is no number."""
-    found = relative_loss(network(norm, seed), *images(seed), steps=GRID).tolist()
+    samples, labels = batch_of(images, seed, size=size)
+    found = relative_loss(network(norm, seed).to(samples.device), samples, labels, steps=GRID).tolist()
     return {step: value if math.isfinite(value) else math.inf for step, value in zip(GRID, found, strict=True)}
 
 
@@ -44,9 +48,17 @@ def _rows(norm: str, curves: list[dict[float, float]]) -> list[dict[str, object]
     "1e-3 in every draw without; below 20 up to .32 in every draw with.",
     seconds=40,
     deviations=f"{IMAGES}; at initialisation only.",
+    published=Published(
+        rule="The same of batches of 128 of CIFAR-10.",
+        data="cifar10",
+    ),
+    sizes={"size": PUBLISHED_BATCH},
 )
-def d11(seed: int) -> Evidence:
-    none, normed = ([relative_losses(norm, seed + draw) for draw in range(_DRAWS)] for norm in ("none", "batch"))
+def d11(seed: int, *, images: Images | None = None, size: int = BATCH) -> Evidence:
+    none, normed = (
+        [relative_losses(norm, seed + draw, images=images, size=size) for draw in range(_DRAWS)]
+        for norm in ("none", "batch")
+    )
     within = [max(value for step, value in curve.items() if step <= 1.001e-3) for curve in none]
     return Evidence(
         parts=(
@@ -65,12 +77,17 @@ def d11(seed: int) -> Evidence:
     "99 % intervals.",
     seconds=40,
     deviations=f"{IMAGES}; at initialisation only.",
+    published=Published(
+        rule="The same of batches of 128 of CIFAR-10.",
+        data="cifar10",
+    ),
+    sizes={"size": PUBLISHED_BATCH},
 )
-def d12(seed: int) -> Evidence:
+def d12(seed: int, *, images: Images | None = None, size: int = BATCH) -> Evidence:
     rows = []
     for draw in range(_DRAWS):
         best = {norm: min(curve, key=curve.__getitem__) for norm in ("batch", "none")
-                for curve in (relative_losses(norm, seed + draw),)}  # fmt: skip
+                for curve in (relative_losses(norm, seed + draw, images=images, size=size),)}  # fmt: skip
         rows.append(best | {"log10 of the ratio": math.log10(best["batch"] / best["none"])})
     data = pd.DataFrame(rows)
     return Evidence(
@@ -86,14 +103,19 @@ def d12(seed: int) -> Evidence:
     "its batch above 1.1 of what it was, and that is between 2 and 4 nats.",
     seconds=20,
     deviations=f"{IMAGES}; at initialisation only.",
+    published=Published(
+        rule="The same of batches of 128 of CIFAR-10.",
+        data="cifar10",
+    ),
+    sizes={"size": PUBLISHED_BATCH},
 )
-def d13(seed: int) -> Evidence:
-    curves = [relative_losses("last", seed + draw) for draw in range(_DRAWS)]
+def d13(seed: int, *, images: Images | None = None, size: int = BATCH) -> Evidence:
+    curves = [relative_losses("last", seed + draw, images=images, size=size) for draw in range(_DRAWS)]
     losses = []
     for draw in range(_DRAWS):
-        samples, labels = images(seed + draw)
+        samples, labels = batch_of(images, seed + draw, size=size)
         with torch.no_grad():
-            losses.append(F.cross_entropy(network("last", seed + draw)(samples), labels).item())
+            losses.append(F.cross_entropy(network("last", seed + draw).to(samples.device)(samples), labels).item())
     return Evidence(
         parts=(
             exact("largest relative loss", max(max(curve.values()) for curve in curves), most=1.1),
@@ -104,12 +126,14 @@ def d13(seed: int) -> Evidence:
     )
 
 
-def _survives(norm: str, *, depth: int, rate: float, seed: int) -> bool:
+def _survives(norm: str, *, depth: int, rate: float, seed: int, images: Images | None, size: int) -> bool:
     """Whether ten steps of plain SGD, each on a batch of its own, keep the loss within a thousand times the first."""
     net, first = network(norm, seed, depth=depth), math.inf
     descent = torch.optim.SGD(net.parameters(), lr=rate)
     for step in range(11):
-        samples, labels = images(100 * seed + step, size=32, side=16)
+        draw = 100 * seed + step
+        samples, labels = generated(draw, size=size, side=16) if images is None else batch_of(images, draw, size=size)
+        net.to(samples.device)
         descent.zero_grad()
         loss = F.cross_entropy(net(samples), labels)
         first = loss.item() if step == 0 else first
@@ -120,12 +144,12 @@ def _survives(norm: str, *, depth: int, rate: float, seed: int) -> bool:
     return True
 
 
-def _largest_rate(norm: str, *, depth: int, seed: int) -> float:
+def _largest_rate(norm: str, **settings: Any) -> float:
     """The largest rate of the grid that survives, by bisection; not a number where none does."""
     low, high = -1, len(_RATES)
     while high - low > 1:
         middle = (low + high) // 2
-        if _survives(norm, depth=depth, rate=_RATES[middle], seed=seed):
+        if _survives(norm, rate=_RATES[middle], **settings):
             low = middle
         else:
             high = middle
@@ -142,15 +166,20 @@ def _largest_rate(norm: str, *, depth: int, seed: int) -> float:
     seconds=120,
     deviations="32 generated images of 16x16 pixels a step, the first on untrained weights; a run has diverged when "
     "its loss is a thousand times the first.",
+    published=Published(
+        rule="The same of batches of 128 of CIFAR-10.",
+        data="cifar10",
+    ),
+    sizes={"size": PUBLISHED_BATCH},
 )
-def d20(seed: int) -> Evidence:
+def d20(seed: int, *, images: Images | None = None, size: int = 32) -> Evidence:
     base = seed % 2**20
     rows = [
         {
             "norm": norm,
             "draw": draw,
             "depth": depth,
-            "log10 rate": np.log10(_largest_rate(norm, depth=depth, seed=base + draw)),
+            "log10 rate": np.log10(_largest_rate(norm, depth=depth, seed=base + draw, images=images, size=size)),
         }
         for norm in ("none", "batch")
         for draw in range(6)

@@ -9,11 +9,12 @@ from torch import Tensor
 from torch.func import grad, vmap
 from torch.nn import functional as F
 
-from leadline.data import digits
+from leadline._core.claims import Published
 from leadline.metrics import numerical_rank, participation_ratio
 from leadline.nn.designs import mlp
 from leadline.studies.claims import Evidence, claim
 from leadline.studies.daneshmand2020.dense import batch_norm, chain, gaussian, moments, positive, signs, uniform
+from leadline.studies.images import Images, labelled_digits
 from leadline.studies.parts import exact, mean
 
 
@@ -134,17 +135,22 @@ def c9(seed: int) -> Evidence:
     "between 8 and 11; vanilla below 3 at layer 4000. 99 % intervals.",
     seconds=8,
     deviations="4000 layers in place of 50,000. The published panel named ReLU shows tanh, whose rank stays at 32.",
+    published=Published(
+        rule="d = N = 32, uniform weights, mean subtracted, 20 draws: numerical rank in float64 at layers 2000, 10,000 "
+        "and 50,000 between 8 and 11; vanilla below 3 at layer 50,000. 99 % intervals."
+    ),
+    sizes={"marks": (2000, 10_000, 50_000)},
 )
-def c13(seed: int) -> Evidence:
-    ranks = dict[str, dict[int, Tensor]]()
+def c13(seed: int, *, marks: tuple[int, ...] = (2000, 4000)) -> Evidence:
+    ranks, deep = dict[str, dict[int, Tensor]](), marks[-1]
     for name, activation in (("linear", "identity"), ("tanh", "tanh")):
         h, generator = _start(20, 32, 32, seed)
-        states = chain(h, depth=4000, generator=generator, law=uniform, centred=True, activation=activation)
+        states = chain(h, depth=deep, generator=generator, law=uniform, centred=True, activation=activation)
         ranks[name] = {layer: numerical_rank(h.mT) for layer, h in enumerate(states, 1) if layer % 1000 == 0}
     h, generator = _start(20, 32, 32, seed)
-    vanilla = deque(chain(h, depth=4000, generator=generator, law=uniform, vanilla=True), maxlen=1).pop()
-    parts = [mean(f"layer {at}", ranks["linear"][at].numpy(), least=8.0, most=11.0) for at in (2000, 4000)]
-    parts.append(mean("vanilla, layer 4000", numerical_rank(vanilla.mT).numpy(), most=3.0))
+    vanilla = deque(chain(h, depth=deep, generator=generator, law=uniform, vanilla=True), maxlen=1).pop()
+    parts = [mean(f"layer {at}", ranks["linear"][at].numpy(), least=8.0, most=11.0) for at in marks]
+    parts.append(mean(f"vanilla, layer {deep}", numerical_rank(vanilla.mT).numpy(), most=3.0))
     rows = [
         {"activation": name, "layer": layer, "rank": float(rank.double().mean())}
         for name, found in ranks.items()
@@ -159,12 +165,11 @@ _FIGURE_1: tuple[tuple[Literal["none", "batch"], int], ...] = (
 )
 
 
-def last_ranks(norm: Literal["none", "batch"], depth: int, seed: int) -> float:
-    """Numerical rank of the last hidden layer, of 128 digits in [0, 1] at the default initialisation."""
-    images = digits()
-    low, high = images.samples.min(), images.samples.max()
-    x = (images.take(128, seed=seed).samples - low) / (high - low)
-    net = mlp(64, 10, depth=depth, width=128, norm=norm, seed=seed)
+def last_ranks(images: Images, norm: Literal["none", "batch"], depth: int, seed: int) -> float:
+    """Numerical rank of the last hidden layer, of 128 images in [0, 1] at the default initialisation."""
+    chosen = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(seed))[:128]
+    x = images.unit[chosen.to(images.unit.device)]
+    net = mlp(images.features, images.classes, depth=depth, width=128, norm=norm, seed=seed).to(x.device)
     with torch.no_grad():
         return float(numerical_rank(net.blocks(x.flatten(1))))
 
@@ -179,10 +184,16 @@ def last_ranks(norm: Literal["none", "batch"], depth: int, seed: int) -> float:
     seconds=2,
     deviations="Digits of 64 pixels in place of Fashion-MNIST, drawn without replacement: repeats cost rank. Batch "
     "normalisation has biased variances and eps = 1e-5.",
+    published=Published(
+        rule="The same of Fashion-MNIST in [0, 1]: numerical rank at most 5 with 13 hidden layers, at most 1.5 with "
+        "15; at least 126 with batch normalisation at 1, 13 and 33. 99 % intervals over 30 draws.",
+        data="fashion-mnist",
+    ),
 )
-def c14(seed: int) -> Evidence:
+def c14(seed: int, *, images: Images | None = None) -> Evidence:
+    images = images or labelled_digits()
     rows = [
-        {"norm": norm, "depth": depth, "rank": last_ranks(norm, depth, seed + draw)}
+        {"norm": norm, "depth": depth, "rank": last_ranks(images, norm, depth, seed + draw)}
         for draw in range(30)
         for norm, depth in _FIGURE_1
     ]

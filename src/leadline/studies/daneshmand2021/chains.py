@@ -1,11 +1,16 @@
 """Figures 1, 2 and 5: what depth does to the angles between samples, with batch normalisation and without."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import torch
+from torch.nn import functional as F
 
+from leadline.metrics import orthogonality_gap
 from leadline.simulate import Chain, propagate
 from leadline.studies.claims import Evidence, claim
+from leadline.studies.images import Images
 from leadline.studies.parts import exact, mean
 from leadline.theory import orthogonality_gap_bound
 
@@ -148,6 +153,28 @@ def relu_chains(*, draws: int, seed: int) -> dict[str, np.ndarray]:
         found = propagate(chain, batch=8, draws=draws, seed=seed, backward=False, metrics=("orthogonality_gap",))
         gaps[name] = found.array("orthogonality_gap")
     return gaps
+
+
+def relu_maps(images: Images, *, draws: int, seed: int) -> dict[str, np.ndarray]:
+    """Figure 5b: gaps ``(draws, 31)`` of 8 images through ReLU and 3x3 convolutions of 100 channels, each map flat.
+
+    Normal weights of Xavier's variance, as for the published figure without the gain for ReLU.
+    """
+    gaps: dict[str, list[list[float]]] = {"batch norm": [], "none": []}
+    for draw in range(draws):
+        generator = torch.Generator().manual_seed(seed + draw)
+        chosen = torch.randperm(len(images.labels), generator=generator)[:8]
+        for name, found in gaps.items():
+            x = images.standardised[chosen]
+            along = [float(orthogonality_gap(x.flatten(1).double()))]
+            for _ in range(30):
+                spread = math.sqrt(2 / (9 * (x.shape[1] + 100)))
+                kernel = spread * torch.randn(100, x.shape[1], 3, 3, generator=generator)
+                x = F.conv2d(x.relu(), kernel, padding=1)
+                x = F.batch_norm(x, None, None, training=True) if name == "batch norm" else x
+                along.append(float(orthogonality_gap(x.flatten(1).double())))
+            found.append(along)
+    return {name: np.array(found) for name, found in gaps.items()}
 
 
 @claim(
