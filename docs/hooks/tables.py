@@ -93,6 +93,7 @@ _TABLES = {
     "verdicts": verdicts,
     "options": options,
     "options of fix": partial(options, "fix"),
+    "options of train": partial(options, "train"),
     "options of simulate": partial(options, "simulate"),
     "options of reproduce": partial(options, "reproduce"),
     "options of figure": partial(options, "figure"),

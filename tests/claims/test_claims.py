@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tests.data.files import drawn, python_3
 
 from leadline import studies
 from leadline._core.claims import PAPERS, Part
 from leadline._core.errors import UsageError
-from leadline.studies.bjorck2018 import gradients, resnets
+from leadline.studies.bjorck2018 import gradients, resnets, training as step_training
 from leadline.studies.claims import _CLAIMS
 from leadline.studies.daneshmand2020 import dense, laws, training as rank_training
 from leadline.studies.daneshmand2021 import beyond, training as orthogonal_training
@@ -149,6 +150,23 @@ def test_studies_of_training_take_images_in_colour(cifar10: Images):
     losses = orthogonal_training.conv_losses(cifar10, 5, "orthogonalised", 0, build=build, epochs=1)
     assert len(losses) == 1 and losses[0] > 1
     assert gradients.d16(0, images=cifar10, size=4).parts[0].outcome == "holds"
+    accuracy = step_training.published_accuracy(cifar10, "batch", rate=0.1, epochs=0.5, seed=0)
+    assert 0 <= accuracy <= 1
+
+
+def test_images_are_shifted_and_mirrored_and_nothing_else(cifar10: Images):
+    generator = torch.Generator().manual_seed(0)
+    samples, labels = next(step_training.augmented(cifar10, size=20, generator=generator))
+    assert samples.shape == (20, 3, 32, 32)
+    padded = torch.nn.functional.pad(cifar10.standardised, (4, 4, 4, 4))
+    for image, label in zip(samples, labels, strict=True):
+        same = [
+            bool((padded[:, :, y : y + 32, x : x + 32] == each).flatten(1).all(1)[cifar10.labels == label].any())
+            for each in (image, image.flip(-1))
+            for y in range(9)
+            for x in range(9)
+        ]
+        assert any(same)
 
 
 def test_classes_that_the_network_does_not_have_are_told():

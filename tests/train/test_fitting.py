@@ -142,3 +142,81 @@ def test_nothing_to_train_is_said():
         fit(network(), iter(batches()), steps=5)
     with pytest.raises(UsageError, match="no targets"):
         fit(network(), [(x, None) for x, _ in batches()])
+
+
+def test_accumulated_batches_make_the_step_of_a_big_one():
+    big, parts = linear(), linear()
+    x, y = batches(1, 64)[0]
+    fit(big, [(x, y)], steps=5, optimiser="sgd", learning_rate=0.5)
+    fit(
+        parts,
+        list(zip(x.split(16), y.split(16), strict=True)),
+        steps=5,
+        optimiser="sgd",
+        learning_rate=0.5,
+        accumulate=4,
+    )
+    assert torch.allclose(big.weight, parts.weight, atol=1e-6)
+
+
+def test_gradients_are_clipped_to_a_norm_and_noted_before():
+    model, rows = linear(), []
+    start = model.weight.detach().clone(), model.bias.detach().clone()
+    fit(model, batches(1), steps=1, optimiser="sgd", learning_rate=1.0, clip_norm=1e-3, log=rows.append)
+    moved = torch.cat([(model.weight - start[0]).flatten(), model.bias - start[1]]).norm()
+    assert moved.item() == pytest.approx(1e-3, rel=1e-4) and rows[0]["grad_norm"] > 0.1
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup", "shares"),
+    [
+        ("constant", 0, [1] * 8),
+        ("linear", 0, [1 - k / 8 for k in range(8)]),
+        ("cosine", 0, [(1 + math.cos(math.pi * k / 8)) / 2 for k in range(8)]),
+        ("step", 0, [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01]),
+        ("constant", 3, [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]),
+        ("linear", 4, [0.2, 0.4, 0.6, 0.8, 1, 0.75, 0.5, 0.25]),
+    ],
+)
+def test_rates_follow_their_formula(schedule, warmup, shares):
+    rows = []
+    fit(linear(), batches(), steps=8, learning_rate=0.02, schedule=schedule, warmup=warmup, log=rows.append)
+    assert [row["learning_rate"] for row in rows] == pytest.approx([0.02 * share for share in shares], abs=1e-12)
+
+
+def test_momentum_and_decay_are_those_of_torch():
+    ours, theirs = linear(), linear()
+    fit(ours, batches(1), steps=4, optimiser="sgd", learning_rate=0.1, momentum=0.9, weight_decay=0.01)
+    update = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
+    for _ in range(4):
+        update.zero_grad()
+        x, y = batches(1)[0]
+        nn.functional.cross_entropy(theirs(x), y).backward()
+        update.step()
+    assert torch.equal(ours.weight, theirs.weight)
+
+
+def test_bfloat16_runs_the_model_and_leaves_parameters_as_they_are():
+    seen, model = [], linear()
+    model.register_forward_hook(lambda module, given, output: seen.append(output.dtype))
+    run = fit(model, batches(), steps=30, learning_rate=0.05, precision="bfloat16")
+    assert set(seen) == {torch.bfloat16} and model.weight.dtype == torch.float32 and run.final < run.losses[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"momentum": 0.9}, "momentum is that of optimiser='sgd'"),
+        ({"momentum": 1.5, "optimiser": "sgd"}, "below 1; got 1.5"),
+        ({"weight_decay": -1.0}, "weight decay must be at least 0"),
+        ({"warmup": 150}, "shorter than the 150 steps"),
+        ({"clip_norm": 0.0}, "clip_norm must be positive"),
+        ({"accumulate": 0}, "at least 1 batch"),
+        ({"precision": "float16"}, "precision must be one of"),
+        ({"schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"checkpoint_every": 0}, "checkpoint_every=0"),
+    ],
+)
+def test_settings_out_of_range_are_told(given, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        fit(linear(), batches(), **given)

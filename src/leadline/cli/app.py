@@ -23,6 +23,7 @@ from leadline.cli.fix import fix
 from leadline.cli.reproduce import reproduce
 from leadline.cli.simulate import simulate
 from leadline.cli.sweep import sweep
+from leadline.cli.train import train
 
 HEALTHY, ERROR_FOUND, WRONG_CALL, BUG, INTERRUPTED = 0, 1, 2, 3, 130
 # Base of what typer raises for an unknown option, a missing argument, a value of the wrong type; it has no public name.
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.command()(check)
 app.command()(fix)
+app.command()(train)
 app.command()(simulate)
 app.command()(reproduce)
 app.command()(figure)

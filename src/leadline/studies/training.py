@@ -1,20 +1,8 @@
-"""Training on labelled images, as the studies of every paper do it."""
+"""What the studies read off a training run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
-
-
-def shuffled(
-    samples: Tensor, labels: Tensor, *, size: int, generator: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches without end: in every epoch all samples in a new order, but for those that fill no batch."""
-    whole = len(samples) // size * size
-    while True:
-        for chosen in torch.randperm(len(samples), generator=generator)[:whole].to(samples.device).split(size):
-            yield samples[chosen], labels[chosen]
 
 
 def moving_mean(losses: Sequence[float], window: int) -> np.ndarray:

@@ -3,6 +3,9 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from leadline.train.batches import shuffled as shuffled
+from leadline.train.checkpoints import Checkpoint as Checkpoint
+from leadline.train.evaluation import Evaluation as Evaluation, evaluate as evaluate
 from leadline.train.fitting import Run as Run, fit as fit
 from leadline.train.proof import prove as prove
 from leadline.train.task import Task as Task, task as task

@@ -19,8 +19,7 @@ from leadline.nn.norms import FeatureNormName
 from leadline.studies.claims import Evidence, claim
 from leadline.studies.images import Images, labelled_digits
 from leadline.studies.parts import mean
-from leadline.studies.training import shuffled
-from leadline.train import fit
+from leadline.train import fit, shuffled
 
 _BATCH, _LAST = 32, 50
 _DIGITS = (

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from leadline.nn.designs import vgg19
 from leadline.studies.images import Images
-from leadline.studies.training import shuffled
-from leadline.train import fit
+from leadline.train import fit, shuffled
 
 _AXES = (0, 2, 3)
 

@@ -19,8 +19,7 @@ from leadline.nn.designs.mlp import MLP
 from leadline.studies.claims import Evidence, claim
 from leadline.studies.images import Images, labelled_digits
 from leadline.studies.parts import geometric_mean, mean
-from leadline.studies.training import shuffled
-from leadline.train import fit
+from leadline.train import fit, shuffled
 
 _BATCH = 60
 

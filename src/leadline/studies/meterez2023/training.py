@@ -20,8 +20,8 @@ from leadline.nn.designs.mlp import MLP
 from leadline.studies.claims import Evidence, claim
 from leadline.studies.images import Images, labelled_digits
 from leadline.studies.parts import exact, geometric_mean, mean
-from leadline.studies.training import moving_mean, shuffled
-from leadline.train import fit
+from leadline.studies.training import moving_mean
+from leadline.train import fit, shuffled
 
 _BATCH = 100
 _SMOOTH = 34  # steps of two epochs of the digits

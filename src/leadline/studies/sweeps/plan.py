@@ -15,7 +15,7 @@ from leadline.studies.sweeps.cells import Cell, Training
 from leadline.targets.built_in import DESIGNS
 from leadline.targets.grammar import parse
 from leadline.targets.options import check_names, read
-from leadline.train.fitting import OPTIMISERS
+from leadline.train.settings import OPTIMISERS
 
 MEASURES = ("profile", "train")
 RATES = (1e-2, 1e-3, 1e-4)

@@ -11,8 +11,8 @@ from leadline._core.errors import UsageError
 from leadline.probe.modules import anatomy
 from leadline.probe.select import Layers, plan
 from leadline.probe.spectra import Spectra
+from leadline.train.logs import writer
 from leadline.train.monitoring.findings import findings
-from leadline.train.monitoring.logs import writer
 from leadline.train.monitoring.merging import numbers, world_size
 from leadline.train.monitoring.parameters import squared_norms
 from leadline.train.monitoring.reading import Reading

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from leadline._core.errors import UsageError
+from leadline._core.records import write_text
 
 Write = Callable[[int, Mapping[str, float]], object]
 
@@ -36,6 +37,28 @@ def writer(log: Any) -> Write:
         f"log must be a path, a function or a writer with add_scalar or log, got {type(log).__name__}; "
         "give for instance 'monitor.jsonl'."
     )
+
+
+def forget(log: Any, *, after: int) -> None:
+    """Take the rows of later steps out of a file, where a run goes on from a step before its end."""
+    if not isinstance(log, (str, Path)) or not Path(log).exists():
+        return
+    path = Path(log)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    step = _step_of_json if path.suffix == ".jsonl" else _step_of_row
+    kept = [line for line in lines if line.endswith("\n") and (step(line) or 0) <= after]
+    if kept != lines:
+        write_text("".join(kept), path)
+
+
+def _step_of_json(line: str) -> int | None:
+    return json.loads(line)["step"]
+
+
+def _step_of_row(line: str) -> int | None:
+    """``None`` for the head of the table."""
+    first = line.split(",", 1)[0]
+    return int(first) if first.isdecimal() else None
 
 
 def _file(path: Path) -> Write:
