@@ -31,4 +31,5 @@ from leadline.nn.shaping import (
     split as split,
     tailored_leaky_relu as tailored_leaky_relu,
 )
+from leadline.nn.stack import DeepStack as DeepStack
 from leadline.nn.weights import InitName as InitName, fill as fill

@@ -1,0 +1,83 @@
+"""Memory of a pass, taken once and used again at every step."""
+
+import torch
+from torch import Tensor
+
+
+class Arena:
+    """Places for what each of some layers keeps between forward and backward.
+
+    A thousand tensors a kind that are made and freed at every step would be handed back to the system and cleared by it
+    each time; here they are parts of one tensor.
+
+    Args:
+        depth: Layers it has room for.
+        like: A batch ``(n, width)``; its shape, dtype and device.
+        spare: Whether a third map is needed, where an activation's derivative needs its input.
+    """
+
+    def __init__(self, depth: int, like: Tensor, *, spare: bool):
+        self.key = (depth, tuple(like.shape), like.dtype, like.device, spare)
+
+        def slots(*shape: int) -> tuple[Tensor, ...]:
+            return torch.empty(depth, *shape, dtype=like.dtype, device=like.device).unbind()
+
+        n, width = like.shape
+        self.maps, self.normalised = slots(n, width), slots(n, width)
+        self.outputs = slots(n, width) if spare else self.normalised
+        self.means, self.inverses = slots(width), slots(width)
+
+
+class Pool:
+    """What waits for the next pass: one arena, the gradient of the weights, and views of single layers."""
+
+    def __init__(self) -> None:
+        self._free: Arena | None = None
+        self._grad: Tensor | None = None
+        self._views: dict[str, tuple[Tensor, tuple[Tensor, ...]]] = {}
+
+    def take(self, depth: int, like: Tensor, *, spare: bool) -> Arena:
+        """The one that waits, where it fits, or a new one."""
+        found, self._free = self._free, None
+        key = (depth, tuple(like.shape), like.dtype, like.device, spare)
+        return found if found is not None and found.key == key else Arena(depth, like, spare=spare)
+
+    def give(self, arena: Arena) -> None:
+        """Back for the next pass."""
+        self._free = arena
+
+    def grad(self, like: Tensor) -> Tensor:
+        """Uninitialised memory in the shape of ``like``: that of the last step, where nobody holds it any more.
+
+        Clearing a gradient with ``zero_grad`` gives it back. To take it fresh costs as much as a tenth of a step, which
+        the system spends on clearing pages.
+        """
+        held = self._grad
+        if held is None or not _alike(held, like) or _holders(held) > 1:
+            held = self._grad = torch.empty_like(like)
+        return held
+
+    def parts(self, name: str, tensor: Tensor) -> tuple[Tensor, ...]:
+        """``tensor.unbind()`` without a graph; kept as long as the tensor lies where it lay."""
+        found = self._views.get(name)
+        if found is None or found[0].data_ptr() != tensor.data_ptr() or not _alike(found[0], tensor):
+            flat = tensor.detach()
+            found = self._views[name] = (flat, flat.unbind())
+        return found[1]
+
+    def __deepcopy__(self, memo: object) -> "Pool":
+        return Pool()
+
+    def __reduce__(self) -> tuple[type["Pool"], tuple[()]]:
+        return Pool, ()
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and a.device == b.device
+
+
+def _holders(tensor: Tensor) -> int:
+    """How many tensors share its memory; more than one where this torch cannot tell."""
+    count = getattr(torch._C, "_storage_Use_Count", None)
+    # The storage that is asked for holds itself once.
+    return 2 if count is None else count(tensor.untyped_storage()._cdata) - 1

@@ -1,0 +1,121 @@
+"""One pass through all layers of a stack and back, as a single node of autograd's graph."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from leadline._core.errors import UsageError
+from leadline.nn.stack.activations import Pair
+from leadline.nn.stack.arena import Arena, Pool
+from leadline.nn.stack.norms import Norm
+
+
+class Passage:
+    """A pass in train mode: what it keeps between forward and backward, and how it goes back.
+
+    Args:
+        weight: ``(layers, width, width)``.
+        norm: What stands behind each.
+        pairs: The activation of each layer.
+        pool: Where its memory comes from.
+        segment: Layers between two states that are kept; those between are computed again on the way back. ``None``
+            keeps all.
+        keep: Whether there will be a way back.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        norm: Norm,
+        pairs: Sequence[Pair],
+        pool: Pool,
+        *,
+        segment: int | None,
+        keep: bool,
+    ):
+        self._weight, self.norm, self._pairs = weight, norm, pairs
+        self._pool, self._segment, self._keep = pool, segment, keep
+        self._spare = any(each.spare for each in pairs)
+        self._arena: Arena | None = None
+        self._inputs: list[Tensor] = []
+        self._kept: list[tuple[Tensor, Any, Any]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The output of the last layer."""
+        depth = len(self._weight)
+        length = 1 if not self._keep else self._segment or depth
+        arena, h = self._pool.take(length, x, spare=self._spare), x
+        for first in range(0, depth, length):
+            if self._keep and self._segment:
+                self._inputs.append(h.clone())
+            h = self._run(arena, first, min(length, depth - first), h, track=True)
+        out = h.clone()
+        if self._keep and not self._segment:
+            self._arena = arena
+        else:
+            self._pool.give(arena)
+            self._kept = []
+        return out
+
+    def backward(self, grad: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients of the input and of all weights ``(layers, width, width)``."""
+        if not self._kept and not self._inputs:
+            raise UsageError("A DeepStack goes back once a call: what it kept is gone. Call the model again.")
+        weights, norm, pairs = self._pool.parts("weight", self._weight), self.norm, self._pairs
+        depth = len(weights)
+        length = self._segment or depth
+        arena = self._arena or self._pool.take(length, grad, spare=self._spare)
+        of_weights = self._pool.grad(self._weight)
+        slots = of_weights.unbind()
+        for first in reversed(range(0, depth, length)):
+            if self._segment:
+                self._run(arena, first, min(length, depth - first), self._inputs.pop(), track=False)
+            kept = self._kept
+            while kept:
+                layer = first + len(kept) - 1
+                given, of_norm, of_activation = kept.pop()
+                grad = norm.backward(layer, pairs[layer].backward(grad, of_activation), of_norm)
+                torch.mm(grad.mT, given, out=slots[layer])
+                grad = torch.mm(grad, weights[layer])
+        self._pool.give(arena)
+        self._arena = None
+        # Another tensor on the same memory, which autograd may take as it is.
+        return grad, of_weights.detach()
+
+    def _run(self, arena: Arena, first: int, count: int, h: Tensor, *, track: bool) -> Tensor:
+        """``count`` layers, each in its place of the arena."""
+        self._kept = kept = []
+        norm, pairs, maps, outputs = self.norm, self._pairs, arena.maps, arena.outputs
+        weights = self._pool.parts("transposed", self._weight.mT)
+        for slot in range(count):
+            layer = first + slot
+            z = torch.mm(h, weights[layer], out=maps[slot])
+            u, of_norm = norm.forward(layer, z, arena, slot, track=track)
+            y, of_activation = pairs[layer].forward(u, outputs[slot])
+            kept.append((h, of_norm, of_activation))
+            h = y
+        return h
+
+
+class Through(torch.autograd.Function):
+    """``Through.apply(passage, x, weight, scale, shift)``."""
+
+    @staticmethod
+    def forward(ctx: Any, passage: Passage, x: Tensor, *parameters: Tensor | None) -> Tensor:
+        """The output."""
+        ctx.passage, ctx.has = passage, [parameter is not None for parameter in parameters]
+        # Kept for autograd's own check that nobody changes them before the way back.
+        ctx.save_for_backward(x, *[parameter for parameter in parameters if parameter is not None])
+        return passage.forward(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Gradients of the input, the weights, the scales and the shifts."""
+        _ = ctx.saved_tensors
+        of_x, of_weight = ctx.passage.backward(grads[0])
+        found = (of_weight, *ctx.passage.norm.parameter_grads())
+        return None, of_x, *(grad if has else None for grad, has in zip(found, ctx.has, strict=True))
