@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from leadline.probe.inputs import tensors
-from leadline.train.monitoring.sums import Sums
+from leadline.train.monitoring.sums import Adder, Sums
 
 
 class Watch:
@@ -18,9 +18,10 @@ class Watch:
     """
 
     def __init__(self, model: nn.Module, layers: Mapping[str, nn.Module], *, rows: int, spectra: bool):
-        self.outputs = {path: Sums(rows=rows, cosine=True) for path in layers}
-        self.grads = {path: Sums(rows=rows, cosine=False) for path in layers}
-        self._model, self._spectra = model, spectra
+        self.outputs = {path: Sums(cosine=True) for path in layers}
+        self.grads = {path: Sums(cosine=False) for path in layers}
+        self._model, self._spectra, self._adder = model, spectra, Adder(rows=rows)
+        self._device = next((p.device.type for p in model.parameters()), "cpu")
         self._handles: list[Any] = []
         try:
             for path, module in layers.items():
@@ -30,34 +31,39 @@ class Watch:
             raise
 
     def close(self) -> None:
-        """Take every hook off; doing it twice does no harm."""
+        """Take every hook off and compute what waits; doing it twice does no harm."""
         while self._handles:
             self._handles.pop().remove()
+        with torch.no_grad(), torch.autocast(self._device, enabled=False):
+            self._adder.flush()
 
     def _hook(self, path: str) -> Any:
+        outputs, grads, add, spectra, model = (
+            self.outputs[path], self.grads[path], self._adder.add, self._spectra, self._model
+        )  # fmt: skip
+
         def ended(module: nn.Module, args: Any, output: Any) -> None:
+            x = output if isinstance(output, Tensor) else _first(output)
             # A loss beside the outputs has no rows.
-            x = next((t for t in tensors(output) if t.is_floating_point() and t.numel() and t.ndim), None)
-            if x is None or torch.compiler.is_compiling():
+            if x is None or not (x.ndim and x.is_floating_point() and x.numel()) or torch.compiler.is_compiling():
                 return
             again = torch._C._current_graph_task_id() != -1
-            if not again and (torch.is_grad_enabled() or self._model.training):
-                self._take(path, module, x.detach())
+            if not again and (torch.is_grad_enabled() or model.training):
+                values = x.detach()
+                if torch.is_autocast_enabled(x.device.type):
+                    with torch.autocast(x.device.type, enabled=False):
+                        add(outputs, values, keep=spectra)
+                else:
+                    add(outputs, values, keep=spectra)
+                outputs.add_activation(module, values)
             if x.requires_grad:
                 self._handles.append(x.register_hook(arrived))
 
         def arrived(grad: Tensor) -> None:
-            with torch.no_grad():
-                self.grads[path].add(grad.detach())
+            add(grads, grad.detach())
 
         return ended
 
-    def _take(self, path: str, module: nn.Module, x: Tensor) -> None:
-        sums = self.outputs[path]
-        with torch.no_grad():
-            if torch.is_autocast_enabled(x.device.type):
-                with torch.autocast(x.device.type, enabled=False):
-                    sums.add(x, keep=self._spectra)
-            else:
-                sums.add(x, keep=self._spectra)
-            sums.add_activation(module, x)
+
+def _first(output: Any) -> Tensor | None:
+    return next((t for t in tensors(output) if t.is_floating_point() and t.numel() and t.ndim), None)
