@@ -105,8 +105,9 @@ def _divergence(name: str, readings: Sequence[Reading]) -> Iterator[Finding]:
     )
     remedy = "Lower the rate of learning, or clip gradients."
     yield _finding(
-        "overflow-risk", "", "warning", message, readings[-1], remedy, nats_per_step=rate, error=error, steps_left=left
-    )
+        "overflow-risk", "", "warning", message, readings[-1], remedy,
+        metric=name, nats_per_step=rate, error=error, steps_left=left,
+    )  # fmt: skip
 
 
 def _finding(

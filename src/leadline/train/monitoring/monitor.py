@@ -1,5 +1,6 @@
 """Watches a model while it trains: on some of the steps, and with nothing on the model on all others."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from leadline.probe.spectra import Spectra
 from leadline.train.monitoring.findings import findings
 from leadline.train.monitoring.logs import writer
 from leadline.train.monitoring.merging import numbers, world_size
-from leadline.train.monitoring.parameters import squared_norms
+from leadline.train.monitoring.parameters import local_copies, squared_changes, squared_norms
 from leadline.train.monitoring.reading import Reading
 from leadline.train.monitoring.watching import Watch
 
@@ -47,6 +48,10 @@ class Monitor:
             Only the first process writes.
         layers: ``"leaves"``, ``"blocks"``, patterns of dotted names, or a predicate, as in ``leadline.profile``.
         per_layer: Log every number of every layer, and not a few that tell of all.
+        updates: Measure ``update_ratio``, the norm of what the optimiser's last step before the monitored one changed
+            a layer's parameters by, over their norm. It costs a copy of the parameters, made a step ahead.
+        after_clipping: ``step()`` is called after clipping: gradients of parameters are taken at the end of each
+            backward pass, the last of which counts.
         on_finding: Called with each finding when it first appears.
 
     Raises:
@@ -71,6 +76,8 @@ class Monitor:
         log: Any = None,
         layers: Layers = "leaves",
         per_layer: bool = False,
+        updates: bool = False,
+        after_clipping: bool = False,
         on_finding: Callable[[Finding], object] | None = None,
     ):
         for name, value, least in (("every", every, 1), ("spectrum_every", spectrum_every, 1), ("rows", rows, 2)):
@@ -87,6 +94,8 @@ class Monitor:
         hidden = len(chosen) - len(self._layers)
         self._blind = _BLIND.format(hidden, len(chosen)) if hidden else ""
         self._write, self._per_layer, self._on_finding = writer(log), per_layer, on_finding
+        self._updates, self._after_clipping = updates, after_clipping
+        self._before: list[Tensor] | None = None
         self._watch: Watch | None = None
         self._attached, self._monitored = False, 0
 
@@ -98,7 +107,7 @@ class Monitor:
 
     def close(self) -> None:
         """Take everything off the model; doing it twice does no harm."""
-        self._attached = False
+        self._attached, self._before = False, None
         self._disarm()
 
     def __enter__(self) -> "Monitor":
@@ -127,17 +136,25 @@ class Monitor:
         self.steps += 1
         if watch is None:
             self._arm()
+            self._remember()
             return None
         self._disarm()
         reading = self._read(watch, step, loss, grad_scale)
         self._arm()
+        self._remember()
         self._raise(reading)
         return reading
 
     def _arm(self) -> None:
         if self._attached and self._watch is None and self.steps % self._every == 0:
             spectra = self._spectrum_every is not None and self._monitored % self._spectrum_every == 0
-            self._watch = Watch(self._parts.model, self._layers, rows=self._rows, spectra=spectra)
+            parameters = self._parts.parameters if self._after_clipping else None
+            self._watch = Watch(self._parts.model, self._layers, rows=self._rows, spectra=spectra, early=parameters)
+
+    def _remember(self) -> None:
+        # The optimiser's step that follows is the last before a monitored one.
+        if self._updates and self._watch is not None:
+            self._before = local_copies(list(self._parts.parameters.values()))
 
     def _disarm(self) -> None:
         if self._watch is not None:
@@ -149,9 +166,16 @@ class Monitor:
         world = world_size()
         named = self._parts.parameters
         with_grads = {name: p.grad for name, p in named.items() if p.grad is not None}
+        early = watch.early_squares  # none where no backward pass has been, or no parameter has its gradient yet
+        if early is not None and len(early) == len(with_grads):
+            grads = early
+        else:
+            grads = squared_norms(list(with_grads.values()), world=world)
+        before, self._before = self._before, None
         others = {
             "weight": squared_norms(list(named.values()), world=world),
-            "grad": squared_norms(list(with_grads.values()), world=world),
+            "grad": grads,
+            "update": squared_changes(list(named.values()), before, world=world) if before is not None else None,
             "loss": None if loss is None else torch.as_tensor(loss).detach().double().reshape(1) / world,
         }
         others = {key: value for key, value in others.items() if value is not None}
@@ -159,6 +183,7 @@ class Monitor:
         squares = {
             "weight": dict(zip(named, totals.get("weight", []), strict=True)),
             "grad": dict(zip(with_grads, totals.get("grad", []), strict=True)),
+            "update": dict(zip(named if before is not None else [], totals.get("update", []), strict=True)),
         }
         layers = {path: dict(sides["output"].get(path, {})) for path in self._layers}
         for path, row in sides["grad"].items():
@@ -167,10 +192,19 @@ class Monitor:
             scaled = {"rms": row["rms"] / size, "norm": row["norm"] / size, "distinction": row["distinction"]}
             layers[path] |= {f"grad_{key}": value for key, value in scaled.items()}
         for path, own in self._parts.own.items():
-            for side, scale in (("weight", 1.0), ("grad", grad_scale)):
-                parts = [v for key in own if (v := squares[side].get(f"{path}.{key}" if path else key)) is not None]
-                if parts and path in layers:
-                    layers[path]["weight_norm" if side == "weight" else "weight_grad_norm"] = sum(parts) ** 0.5 / scale
+            names = [f"{path}.{key}" if path else key for key in own]
+            found = {
+                side: sum(parts) ** 0.5
+                for side, values in squares.items()
+                if (parts := [v for name in names if (v := values.get(name)) is not None])
+            }
+            if path in layers:
+                if "weight" in found:
+                    layers[path]["weight_norm"] = found["weight"]
+                if "grad" in found:
+                    layers[path]["weight_grad_norm"] = found["grad"] / grad_scale
+                if "update" in found:
+                    layers[path]["update_ratio"] = _ratio(found["update"], found["weight"])
         for path, row in _spectra(watch).items():
             layers[path] |= row
         self._monitored += 1
@@ -178,14 +212,16 @@ class Monitor:
             "grad_norm": sum(squares["grad"].values()) ** 0.5 / grad_scale,
             "weight_norm": sum(squares["weight"].values()) ** 0.5,
         }
+        if before is not None:
+            whole["update_ratio"] = _ratio(sum(squares["update"].values()) ** 0.5, whole["weight_norm"])
         if loss is not None:
             whole["loss"] = totals["loss"][0]
         order = {path: row for path, row in layers.items() if row}
         return Reading(step=step, layers=order, totals=whole, blind=self._blind)
 
     def _raise(self, reading: Reading) -> None:
-        known = {(f.code, f.layer) for f in self.findings}
-        fresh = [f for f in findings(reading, self.readings) if (f.code, f.layer) not in known]
+        known = {_about(f) for f in self.findings}
+        fresh = [f for f in findings(reading, self.readings) if _about(f) not in known]
         self.readings.append(reading)
         self.findings += fresh
         if world_size() == 1 or torch.distributed.get_rank() == 0:
@@ -193,6 +229,14 @@ class Monitor:
         for finding in fresh:
             if self._on_finding is not None:
                 self._on_finding(finding)
+
+
+def _ratio(change: float, norm: float) -> float:
+    return change / norm if norm else math.nan
+
+
+def _about(finding: Finding) -> tuple[object, ...]:
+    return finding.code, finding.layer, finding.evidence.get("metric")
 
 
 def _compiled(model: nn.Module) -> set[nn.Module]:

@@ -1,12 +1,15 @@
 """Hooks of one monitored step: on before its first forward pass, off when its numbers are taken."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from leadline.probe.inputs import tensors
+from leadline.train.monitoring.merging import world_size
+from leadline.train.monitoring.parameters import squared_norms
 from leadline.train.monitoring.sums import Adder, Sums
 
 
@@ -17,13 +20,21 @@ class Watch:
     first. Passes without gradients on a model in eval mode are an evaluation and do not count.
     """
 
-    def __init__(self, model: nn.Module, layers: Mapping[str, nn.Module], *, rows: int, spectra: bool):
+    def __init__(
+        self, model: nn.Module, layers: Mapping[str, nn.Module], *, rows: int, spectra: bool,
+        early: Mapping[str, nn.Parameter] | None = None,
+    ):  # fmt: skip
         self.outputs = {path: Sums(cosine=True) for path in layers}
         self.grads = {path: Sums(cosine=False) for path in layers}
         self._model, self._spectra, self._adder = model, spectra, Adder(rows=rows)
         self._device = next((p.device.type for p in model.parameters()), "cpu")
+        self.early_squares: Tensor | None = None
+        self._early, self._ending = early, False
         self._handles: list[Any] = []
         try:
+            for parameter in (early or {}).values():
+                if parameter.requires_grad:
+                    self._handles.append(parameter.register_hook(self._backward_runs))
             for path, module in layers.items():
                 self._handles.append(module.register_forward_hook(self._hook(path)))
         except BaseException:
@@ -36,6 +47,22 @@ class Watch:
             self._handles.pop().remove()
         with torch.no_grad(), torch.autocast(self._device, enabled=False):
             self._adder.flush()
+
+    def _backward_runs(self, grad: Tensor) -> None:
+        if not self._ending:
+            self._ending = True
+            torch.autograd.Variable._execution_engine.queue_callback(self._backward_ended)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _backward_ended(self, *, last: bool = False) -> None:
+        if not last:
+            # Once more at the end of the queue: wrappers like DDP have put gradients together by then.
+            again = partial(self._backward_ended, last=True)
+            torch.autograd.Variable._execution_engine.queue_callback(again)  # pyright: ignore[reportAttributeAccessIssue]
+            return
+        self._ending = False
+        with torch.no_grad():
+            grads = [p.grad for p in (self._early or {}).values() if p.grad is not None]
+            self.early_squares = squared_norms(grads, world=world_size())
 
     def _hook(self, path: str) -> Any:
         outputs, grads, add, spectra, model = (
@@ -60,6 +87,8 @@ class Watch:
                 self._handles.append(x.register_hook(arrived))
 
         def arrived(grad: Tensor) -> None:
+            if self._early:
+                self._backward_runs(grad)
             add(grads, grad.detach())
 
         return ended
