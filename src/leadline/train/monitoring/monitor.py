@@ -1,7 +1,7 @@
 """Watches a model while it trains: on some of the steps, and with nothing on the model on all others."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from leadline.train.monitoring.logs import writer
 from leadline.train.monitoring.merging import numbers, world_size
 from leadline.train.monitoring.parameters import local_copies, squared_changes, squared_norms
 from leadline.train.monitoring.reading import Reading
+from leadline.train.monitoring.sums import Buffers
 from leadline.train.monitoring.watching import Watch
 
 _SPECTRAL = ("participation_ratio", "effective_rank", "isometry_gap")
@@ -96,6 +97,7 @@ class Monitor:
         self._write, self._per_layer, self._on_finding = writer(log), per_layer, on_finding
         self._updates, self._after_clipping = updates, after_clipping
         self._before: list[Tensor] | None = None
+        self._buffers: Buffers = {}
         self._watch: Watch | None = None
         self._attached, self._monitored = False, 0
 
@@ -109,6 +111,7 @@ class Monitor:
         """Take everything off the model; doing it twice does no harm."""
         self._attached, self._before = False, None
         self._disarm()
+        self._buffers.clear()
 
     def __enter__(self) -> "Monitor":
         return self.attach()
@@ -149,7 +152,14 @@ class Monitor:
         if self._attached and self._watch is None and self.steps % self._every == 0:
             spectra = self._spectrum_every is not None and self._monitored % self._spectrum_every == 0
             parameters = self._parts.parameters if self._after_clipping else None
-            self._watch = Watch(self._parts.model, self._layers, rows=self._rows, spectra=spectra, early=parameters)
+            self._watch = Watch(
+                self._parts.model,
+                self._layers,
+                rows=self._rows,
+                spectra=spectra,
+                early=parameters,
+                buffers=self._buffers,
+            )
 
     def _remember(self) -> None:
         # The optimiser's step that follows is the last before a monitored one.
@@ -179,33 +189,36 @@ class Monitor:
             "loss": None if loss is None else torch.as_tensor(loss).detach().double().reshape(1) / world,
         }
         others = {key: value for key, value in others.items() if value is not None}
-        sides, totals = numbers({"output": watch.outputs, "grad": watch.grads}, others, world=world)
+        found, totals = numbers(watch.sums, others, world=world)
         squares = {
             "weight": dict(zip(named, totals.get("weight", []), strict=True)),
             "grad": dict(zip(with_grads, totals.get("grad", []), strict=True)),
             "update": dict(zip(named if before is not None else [], totals.get("update", []), strict=True)),
         }
-        layers = {path: dict(sides["output"].get(path, {})) for path in self._layers}
-        for path, row in sides["grad"].items():
+        layers = dict(zip(self._layers, found, strict=False))
+        for path, row in zip(self._layers, found[len(layers) :], strict=True):
+            if not row:
+                continue
             # A mean over processes is taken of gradients of parameters: each has those of its own mean loss.
             size = grad_scale * world
             scaled = {"rms": row["rms"] / size, "norm": row["norm"] / size, "distinction": row["distinction"]}
             layers[path] |= {f"grad_{key}": value for key, value in scaled.items()}
         for path, own in self._parts.own.items():
             names = [f"{path}.{key}" if path else key for key in own]
-            found = {
+            norms = {
                 side: sum(parts) ** 0.5
                 for side, values in squares.items()
                 if (parts := [v for name in names if (v := values.get(name)) is not None])
             }
             if path in layers:
-                if "weight" in found:
-                    layers[path]["weight_norm"] = found["weight"]
-                if "grad" in found:
-                    layers[path]["weight_grad_norm"] = found["grad"] / grad_scale
-                if "update" in found:
-                    layers[path]["update_ratio"] = _ratio(found["update"], found["weight"])
-        for path, row in _spectra(watch).items():
+                if "weight" in norms:
+                    layers[path]["weight_norm"] = norms["weight"]
+                if "grad" in norms:
+                    layers[path]["weight_grad_norm"] = norms["grad"] / grad_scale
+                if "update" in norms:
+                    layers[path]["update_ratio"] = _ratio(norms["update"], norms["weight"])
+        kept = watch.sums.kept
+        for path, row in _spectra({path: kept[i] for i, path in enumerate(self._layers) if i in kept}).items():
             layers[path] |= row
         self._monitored += 1
         whole = {
@@ -248,11 +261,11 @@ def _compiled(model: nn.Module) -> set[nn.Module]:
     }
 
 
-def _spectra(watch: Watch) -> dict[str, dict[str, float]]:
+def _spectra(rows: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
     spectra, paths = Spectra(), []
-    for path, sums in watch.outputs.items():
-        if sums.kept is not None and len(sums.kept) > 1:
-            x = sums.kept[None]
+    for path, kept in rows.items():
+        if len(kept) > 1:
+            x = kept[None]
             spectra.add(x @ x.mT, lambda which, x=x: x[which], d=x.shape[-1], dtype=torch.float32)
             paths.append(path)
     return {path: {name: row[name] for name in _SPECTRAL} for path, row in zip(paths, spectra.values(), strict=True)}

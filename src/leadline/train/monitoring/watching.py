@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from leadline.probe.inputs import tensors
 from leadline.train.monitoring.merging import world_size
 from leadline.train.monitoring.parameters import squared_norms
-from leadline.train.monitoring.sums import Adder, Sums
+from leadline.train.monitoring.sums import Buffers, Sums
 
 
 class Watch:
@@ -21,12 +21,12 @@ class Watch:
     """
 
     def __init__(
-        self, model: nn.Module, layers: Mapping[str, nn.Module], *, rows: int, spectra: bool,
+        self, model: nn.Module, layers: Mapping[str, nn.Module], *, rows: int, spectra: bool, buffers: Buffers,
         early: Mapping[str, nn.Parameter] | None = None,
     ):  # fmt: skip
-        self.outputs = {path: Sums(cosine=True) for path in layers}
-        self.grads = {path: Sums(cosine=False) for path in layers}
-        self._model, self._spectra, self._adder = model, spectra, Adder(rows=rows)
+        # Owners are the outputs of all layers in order, then their gradients.
+        self.sums = Sums(2 * len(layers), cosines=len(layers), rows=rows, buffers=buffers)
+        self._model, self._spectra = model, spectra
         self._device = next((p.device.type for p in model.parameters()), "cpu")
         self.early_squares: Tensor | None = None
         self._early, self._ending = early, False
@@ -35,8 +35,8 @@ class Watch:
             for parameter in (early or {}).values():
                 if parameter.requires_grad:
                     self._handles.append(parameter.register_hook(self._backward_runs))
-            for path, module in layers.items():
-                self._handles.append(module.register_forward_hook(self._hook(path)))
+            for i, module in enumerate(layers.values()):
+                self._handles.append(module.register_forward_hook(self._hook(i, i + len(layers))))
         except BaseException:
             self.close()
             raise
@@ -46,7 +46,7 @@ class Watch:
         while self._handles:
             self._handles.pop().remove()
         with torch.no_grad(), torch.autocast(self._device, enabled=False):
-            self._adder.flush()
+            self.sums.flush()
 
     def _backward_runs(self, grad: Tensor) -> None:
         if not self._ending:
@@ -64,10 +64,8 @@ class Watch:
             grads = [p.grad for p in (self._early or {}).values() if p.grad is not None]
             self.early_squares = squared_norms(grads, world=world_size())
 
-    def _hook(self, path: str) -> Any:
-        outputs, grads, add, spectra, model = (
-            self.outputs[path], self.grads[path], self._adder.add, self._spectra, self._model
-        )  # fmt: skip
+    def _hook(self, output_owner: int, grad_owner: int) -> Any:
+        sums, spectra, model = self.sums, self._spectra, self._model
 
         def ended(module: nn.Module, args: Any, output: Any) -> None:
             x = output if isinstance(output, Tensor) else _first(output)
@@ -79,17 +77,17 @@ class Watch:
                 values = x.detach()
                 if torch.is_autocast_enabled(x.device.type):
                     with torch.autocast(x.device.type, enabled=False):
-                        add(outputs, values, keep=spectra)
+                        sums.add(output_owner, values, keep=spectra)
                 else:
-                    add(outputs, values, keep=spectra)
-                outputs.add_activation(module, values)
+                    sums.add(output_owner, values, keep=spectra)
+                sums.add_activation(output_owner, module, values)
             if x.requires_grad:
                 self._handles.append(x.register_hook(arrived))
 
         def arrived(grad: Tensor) -> None:
             if self._early:
                 self._backward_runs(grad)
-            add(grads, grad.detach())
+            sums.add(grad_owner, grad.detach())
 
         return ended
 
