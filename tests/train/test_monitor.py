@@ -255,14 +255,14 @@ def _history(losses: list[float]) -> list[Reading]:
 
 def test_growth_of_the_loss_forecasts_divergence():
     *before, last = _history([math.exp(0.05 * 10 * i) for i in range(8)])
-    (found,) = findings(last, before)
+    found = next(f for f in findings(last, before) if f.severity == "warning")
     assert found.code == "overflow-risk"
     assert found.evidence["nats_per_step"] == pytest.approx(0.05)
     assert found.evidence["steps_left"] == pytest.approx((math.log(3e38) - 3.5) / 0.05)
 
 
 def test_a_loss_that_falls_or_wavers_forecasts_nothing():
-    for losses in ([2.0 - 0.1 * i for i in range(8)], [1.0, 30.0] * 4, [1.0 + 0.1 * i for i in range(8)]):
+    for losses in ([2.0 - 0.1 * i for i in range(8)], [3.0, 25.0] * 4, [1.0 + 0.1 * i for i in range(8)]):
         *before, last = _history(losses)
         assert list(findings(last, before)) == []
 
@@ -315,7 +315,13 @@ def test_growth_of_the_loss_does_not_silence_that_of_gradients(generator: torch.
                 for p in model.parameters():
                     p.mul_(1.5)
     risks = [finding.evidence["metric"] for finding in monitor.findings if finding.code == "overflow-risk"]
-    assert risks == ["loss", "grad_norm"]
+    assert risks == ["risen loss", "loss", "grad_norm"]
+
+
+def test_a_loss_ten_times_that_of_the_start_is_an_error():
+    for losses, codes in (([2.0, 19.0], []), ([2.0, 21.0], ["overflow-risk"]), ([0.0, 1.0], []), ([-1.0, 5.0], [])):
+        *before, last = _history(losses)
+        assert [f.code for f in findings(last, before) if f.severity == "error"] == codes
 
 
 def test_gradients_apart_by_more_than_the_limit_are_found():
