@@ -86,7 +86,7 @@ def hf_debug(model: nn.Module) -> Iterator[None]:
 def with_delve(model: nn.Module) -> Iterator[None]:
     from delve import SaturationTracker  # pyright: ignore[reportMissingImports]
 
-    logging.getLogger("delve").setLevel(logging.WARNING)
+    logging.disable(logging.INFO)  # it tells of each layer
 
     with tempfile.TemporaryDirectory() as folder:
         tracker = SaturationTracker(folder, save_to="csv", modules=model, device="cpu", nosave=True)

@@ -1,4 +1,4 @@
-"""What a monitor finds in short real trainings: nothing of error level in healthy ones, the right thing in planted ones.
+"""What a monitor finds in short real trainings: no error in healthy ones, the right thing in planted ones.
 
     python benchmarks/monitor_findings.py [--steps 120]
 
@@ -50,7 +50,7 @@ def text() -> Batches:
 
 def perceptron(depth: int, *, norm: bool = True, activation: type[nn.Module] = nn.ReLU) -> nn.Module:
     parts: list[nn.Module] = []
-    for i in range(depth):
+    for _ in range(depth):
         parts += [nn.Linear(64, 64), *([nn.BatchNorm1d(64)] if norm else []), activation()]
         if not norm and activation is nn.ReLU:
             nn.init.kaiming_normal_(parts[-2].weight, nonlinearity="relu")  # pyright: ignore[reportArgumentType]
@@ -130,7 +130,14 @@ def runs():
             yield f"perceptron {depth} SGD {rate}", lambda d=depth: perceptron(d), plain, False, rate, ()
     for rate in (3e-4, 1e-3, 3e-3):
         yield f"perceptron 5 plain Adam {rate}", lambda: perceptron(5, norm=False), plain, True, rate, ()
-        yield f"perceptron 4 tanh Adam {rate}", lambda: perceptron(4, norm=False, activation=nn.Tanh), plain, True, rate, ()
+        yield (
+            f"perceptron 4 tanh Adam {rate}",
+            lambda: perceptron(4, norm=False, activation=nn.Tanh),
+            plain,
+            True,
+            rate,
+            (),
+        )
     for rate in (0.01, 0.03, 0.1):
         yield f"residual 3 SGD {rate}", lambda: residual(3), image, False, rate, ()
     for rate in (3e-4, 1e-3, 3e-3):
@@ -144,13 +151,21 @@ def runs():
     for rate in (1.0, 3.0, 10.0):
         yield f"too fast: linear 5 SGD {rate}", linear, plain, False, rate, growth
     for rate in (0.03, 0.05, 0.1):
-        yield f"too fast: perceptron 20 plain SGD {rate}", lambda: perceptron(20, norm=False), plain, False, rate, growth
+        yield (
+            f"too fast: perceptron 20 plain SGD {rate}",
+            lambda: perceptron(20, norm=False),
+            plain,
+            False,
+            rate,
+            growth,
+        )
     for depth in (3, 6):
         yield f"dead: perceptron {depth}", lambda d=depth: dead(d), plain, False, 0.01, ("dead-units",)
+    collapse = ("rank-collapse", "gradient-vanishing")
     for depth in (40, 80):
-        yield f"no norm: perceptron {depth} tanh", lambda d=depth: perceptron(d, norm=False, activation=nn.Tanh), plain, (
-            False
-        ), 0.01, ("rank-collapse", "gradient-vanishing")  # fmt: skip
+        yield f"no norm: perceptron {depth} tanh", lambda d=depth: perceptron(d, norm=False, activation=nn.Tanh), (
+            plain
+        ), False, 0.01, collapse  # fmt: skip
 
 
 def main() -> None:
@@ -176,7 +191,10 @@ def main() -> None:
         own = counts["planted" if wanted else "healthy"]
         own[0], own[1], own[2] = own[0] + 1, own[1] + right, own[2] + bool(found)
         told = ", ".join(f"{code} at {step}" for code, step in first.items()) or "nothing"
-        print(f"{'ok  ' if right else 'FAIL'} {name:<42} loss {losses[0]:.2f} to {losses[-1]:.3g}, off at {end}: {told}", flush=True)
+        print(
+            f"{'ok  ' if right else 'FAIL'} {name:<42} loss {losses[0]:.2f} to {losses[-1]:.3g}, off at {end}: {told}",
+            flush=True,
+        )
     for kind, (count, right, any_) in counts.items():
         print(f"{kind}: {right} of {count} as they should be, {any_} with any finding")
 

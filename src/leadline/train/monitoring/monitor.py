@@ -32,8 +32,9 @@ class Monitor:
     what they are without a monitor. All micro-batches since the last ``step()`` count as one batch, and under
     ``torch.distributed`` all processes do, if their batches are of equal size: ``step()`` is then called by all.
 
-    ``rms``, ``norm``, dead and saturated fractions are of all entries; ``distinction`` and ``mean_cosine`` of at most
-    ``rows`` rows, evenly taken, of a call and process; spectra of as many rows of the first call in this process.
+    ``rms``, ``norm``, dead and saturated fractions are of all entries; ``distinction`` and ``mean_cosine`` of 32 rows
+    at most, evenly taken, of a call and process, and of 16 where a row has more than 16384 entries; spectra of ``rows``
+    rows of the first call in this process.
     Rows are samples, of tensors with three axes positions. A module that is called twice is one layer.
 
     Under ``torch.compile`` modules take no hooks: there only parameters and their gradients are measured, and
@@ -44,7 +45,7 @@ class Monitor:
         model: Any model, wrapped (DDP, FSDP2) or not.
         every: Optimiser steps from one monitored step to the next; the first step is one.
         spectrum_every: Monitored steps from one with spectra to the next; ``None``: no spectra.
-        rows: Rows at most as above, at least 2.
+        rows: Rows at most that spectra are of, at least 2; fewer than 32 bound the others too.
         log: ``None``, a path (``.csv``, ``.jsonl``), a function of a dict, or a writer (TensorBoard, Weights & Biases).
             Only the first process writes.
         layers: ``"leaves"``, ``"blocks"``, patterns of dotted names, or a predicate, as in ``leadline.profile``.

@@ -27,7 +27,7 @@ def local_copies(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def squared_changes(tensors: Sequence[Tensor], before: Sequence[Tensor], *, world: int) -> Tensor | None:
-    """As ``squared_norms``, of what the tensors have changed by since ``local_copies`` made ``before``; overwrites it."""
+    """As ``squared_norms``, of the change since ``local_copies`` made ``before``, which is overwritten."""
     if not tensors:
         return None
     local, shares = zip(*(_own(tensor.detach(), world) for tensor in tensors), strict=True)

@@ -51,7 +51,7 @@ class Sums:
     """
 
     def __init__(self, owners: int, *, cosines: int, rows: int, buffers: Buffers):
-        """``cosines``: so many of the owners, the first ones, have directions added up; ``buffers`` serve every step."""
+        """The first ``cosines`` of the owners have directions added up; ``buffers`` serve every step."""
         self.entries, self.sampled, self.widths = [0] * owners, [0] * owners, [0] * owners
         self.norms: tuple[list[int], list[Tensor]] = ([], [])
         self.row_norms: tuple[list[int], list[Tensor], list[Tensor]] = ([], [], [])

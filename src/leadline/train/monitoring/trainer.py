@@ -22,12 +22,12 @@ class TrainerMonitor(_callbacks.TrainerCallback):
     """
 
     def __init__(self, **options: Any):
-        self.options = options
+        self.options: dict[str, Any] = {"after_clipping": True} | options
         self.monitor: Monitor | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Attach to the model."""
-        self.monitor = Monitor(kwargs["model"], **{"after_clipping": True} | self.options).attach()
+        self.monitor = Monitor(kwargs["model"], **self.options).attach()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Gradients are complete."""
