@@ -26,9 +26,9 @@ TEXT = (__doc__ or "") * 8
 
 
 def digits(*, image: bool) -> Batches:
-    data = load_digits()
-    x = torch.tensor(data.data, dtype=torch.float32)
-    x, y = (x - x.mean()) / x.std(), torch.tensor(data.target)
+    pixels, labels = load_digits(return_X_y=True)
+    x, y = torch.tensor(pixels, dtype=torch.float32), torch.tensor(labels)
+    x = (x - x.mean()) / x.std()
     x = x.view(-1, 1, 8, 8) if image else x
 
     def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
