@@ -255,16 +255,73 @@ def _history(losses: list[float]) -> list[Reading]:
 
 def test_growth_of_the_loss_forecasts_divergence():
     *before, last = _history([math.exp(0.05 * 10 * i) for i in range(8)])
-    (found,) = findings(last, before)
+    found = next(f for f in findings(last, before) if f.severity == "warning")
     assert found.code == "overflow-risk"
     assert found.evidence["nats_per_step"] == pytest.approx(0.05)
     assert found.evidence["steps_left"] == pytest.approx((math.log(3e38) - 3.5) / 0.05)
 
 
 def test_a_loss_that_falls_or_wavers_forecasts_nothing():
-    for losses in ([2.0 - 0.1 * i for i in range(8)], [1.0, 30.0] * 4, [1.0 + 0.1 * i for i in range(8)]):
+    for losses in ([2.0 - 0.1 * i for i in range(8)], [3.0, 25.0] * 4, [1.0 + 0.1 * i for i in range(8)]):
         *before, last = _history(losses)
         assert list(findings(last, before)) == []
+
+
+def test_update_ratio_is_of_the_last_step_before(generator: torch.Generator):
+    model, x = _net(generator), torch.randn(8, 6, generator=generator)
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+    changes = []
+    with Monitor(model, every=2, spectrum_every=None, updates=True) as monitor:
+        for _ in range(5):
+            optimiser.zero_grad()
+            model(x).square().mean().backward()
+            monitor.step()
+            before = copy.deepcopy(model[2].weight.detach()), copy.deepcopy(model[2].bias.detach())
+            optimiser.step()
+            square = sum((new - old).square().sum() for new, old in zip(model[2].parameters(), before, strict=True))
+            weight = sum(p.square().sum() for p in model[2].parameters())
+            changes.append((square / weight).sqrt().item())
+    ratios = [reading.layers["2"].get("update_ratio") for reading in monitor.readings]
+    assert ratios == [None, pytest.approx(changes[1], rel=1e-5), pytest.approx(changes[3], rel=1e-5)]
+    assert "update_ratio" not in monitor.readings[0].totals and monitor.readings[1].totals["update_ratio"] > 0
+
+
+def test_gradients_before_clipping_are_those_of_the_whole_accumulation(generator: torch.Generator):
+    model, x = _net(generator), torch.randn(16, 6, generator=generator)
+    readings = []
+    for after in (False, True):
+        model.zero_grad()
+        with Monitor(model, every=1, spectrum_every=None, after_clipping=after) as monitor:
+            for part in x.split(4):
+                (model(part).square().mean() / 4).backward()
+            if after:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 1e-6)
+            readings.append(monitor.step())
+    _same(*readings)
+    assert readings[0].totals["grad_norm"] > 1e-3
+    assert not any(p._backward_hooks for p in model.parameters())
+
+
+def test_growth_of_the_loss_does_not_silence_that_of_gradients(generator: torch.Generator):
+    model = nn.Sequential(_linear(6, 4, generator))
+    x = torch.randn(8, 6, generator=generator)
+    with Monitor(model, every=1, spectrum_every=None) as monitor:
+        for _ in range(10):
+            model.zero_grad()
+            loss = model(x).square().mean()
+            loss.backward()
+            monitor.step(loss)
+            with torch.no_grad():
+                for p in model.parameters():
+                    p.mul_(1.5)
+    risks = [finding.evidence["metric"] for finding in monitor.findings if finding.code == "overflow-risk"]
+    assert risks == ["risen loss", "loss", "grad_norm"]
+
+
+def test_a_loss_ten_times_that_of_the_start_is_an_error():
+    for losses, codes in (([2.0, 19.0], []), ([2.0, 21.0], ["overflow-risk"]), ([0.0, 1.0], []), ([-1.0, 5.0], [])):
+        *before, last = _history(losses)
+        assert [f.code for f in findings(last, before) if f.severity == "error"] == codes
 
 
 def test_gradients_apart_by_more_than_the_limit_are_found():

@@ -64,7 +64,8 @@ def test_lightning(tmp_path, generator: torch.Generator):
     assert _no_hooks(module)
 
 
-def test_trainer_of_transformers(tmp_path, generator: torch.Generator):
+@pytest.mark.parametrize("clip", [0.0, 1e-6])
+def test_trainer_of_transformers(clip: float, tmp_path, generator: torch.Generator):
     from transformers import Trainer, TrainingArguments
 
     class Model(nn.Module):
@@ -80,14 +81,14 @@ def test_trainer_of_transformers(tmp_path, generator: torch.Generator):
     args = TrainingArguments(
         output_dir=str(tmp_path), max_steps=4, per_device_train_batch_size=4, gradient_accumulation_steps=2,
         report_to=[], save_strategy="no", logging_strategy="no", use_cpu=True, disable_tqdm=True,
-        dataloader_pin_memory=False, max_grad_norm=0.0,
+        dataloader_pin_memory=False, max_grad_norm=clip,
     )  # fmt: skip
     Trainer(model=model, args=args, train_dataset=[{"x": row} for row in x], callbacks=[callback]).train()
     readings = callback.monitor.readings
     assert [reading.step for reading in readings] == [0, 2]
     row = readings[0].layers["net.0"]
     assert row["norm"] / row["rms"] == pytest.approx((2 * 4 * 8) ** 0.5)  # two micro-batches of four, eight units
-    assert readings[0].totals["grad_norm"] > 0
+    assert readings[0].totals["grad_norm"] > 1e-2  # not the clipped one
     assert _no_hooks(model)
 
 

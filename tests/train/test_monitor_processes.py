@@ -23,10 +23,12 @@ def _net() -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _measure(model: nn.Module, x: torch.Tensor) -> dict:
-    with Monitor(model, every=1, spectrum_every=None) as monitor:
+def _measure(model: nn.Module, x: torch.Tensor, *, clip: bool = False) -> dict:
+    with Monitor(model, every=1, spectrum_every=None, after_clipping=clip) as monitor:
         loss = model(x).square().mean()
         loss.backward()
+        if clip:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1e-4)
         reading = monitor.step(loss)
     return {"layers": reading.layers, "totals": reading.totals}
 
@@ -35,7 +37,7 @@ def _batch() -> torch.Tensor:
     return torch.randn(16, 6, generator=torch.Generator().manual_seed(6))
 
 
-def _work(rank: int, kind: str, folder: str) -> None:
+def _work(rank: int, kind: str, clip: bool, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     try:
@@ -51,7 +53,7 @@ def _work(rank: int, kind: str, folder: str) -> None:
                 if isinstance(layer, nn.Linear):
                     fully_shard(layer, mesh=mesh)
             fully_shard(model, mesh=mesh)
-        found = _measure(model, _batch()[8 * rank : 8 * rank + 8])
+        found = _measure(model, _batch()[8 * rank : 8 * rank + 8], clip=clip)
         with open(f"{folder}/{rank}.json", "w") as file:
             json.dump(found, file)
     finally:
@@ -59,9 +61,9 @@ def _work(rank: int, kind: str, folder: str) -> None:
 
 
 @pytest.mark.engines
-@pytest.mark.parametrize("kind", ["ddp", "fsdp2"])
-def test_two_processes_measure_what_one_does(kind: str, tmp_path):
-    mp.spawn(_work, args=(kind, str(tmp_path)), nprocs=2)
+@pytest.mark.parametrize(("kind", "clip"), [("ddp", False), ("ddp", True), ("fsdp2", False), ("fsdp2", True)])
+def test_two_processes_measure_what_one_does(kind: str, clip: bool, tmp_path):
+    mp.spawn(_work, args=(kind, clip, str(tmp_path)), nprocs=2)
     one = _measure(_net(), _batch())
     for rank in range(2):
         two = json.loads((tmp_path / f"{rank}.json").read_text())

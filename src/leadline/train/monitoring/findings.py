@@ -14,6 +14,7 @@ _SPREAD = 1e6  # between gradients of layers: beyond what one rate of learning s
 _WINDOW = 8  # monitored steps that growth is fitted to
 _SURE = 4.0  # standard errors that the rate of growth lies above zero
 _GROWN = math.log(10.0)  # and what it must have grown by over the window, in nats
+_RISEN = 10.0  # times the first monitored loss: no training that goes well is there
 _END = math.log(3e38)  # float32
 
 
@@ -23,6 +24,7 @@ def findings(reading: Reading, history: Sequence[Reading]) -> Iterator[Finding]:
     yield from _units(reading)
     yield from _alike(reading)
     yield from _explosion(reading)
+    yield from _risen([*history, reading])
     for name in ("loss", "grad_norm"):
         yield from _divergence(name, [*history, reading])
 
@@ -87,6 +89,18 @@ def _explosion(reading: Reading) -> Iterator[Finding]:
     yield _finding(code, path, "error", message, reading, remedy, first=first, last=last, limit=_SPREAD)
 
 
+def _risen(readings: Sequence[Reading]) -> Iterator[Finding]:
+    losses = [(r.totals["loss"], r.step) for r in readings if "loss" in r.totals]
+    if not losses or not 0 < losses[0][0] < math.inf or not _RISEN * losses[0][0] < losses[-1][0] < math.inf:
+        return
+    (first, start), (last, step) = losses[0], losses[-1]
+    message = f"The loss is {last:.3g} at step {step}, {last / first:.3g} times that of step {start}."
+    remedy = "Lower the rate of learning, or clip gradients."
+    yield _finding(
+        "overflow-risk", "", "error", message, readings[-1], remedy, metric="risen loss", first=first, last=last
+    )
+
+
 def _divergence(name: str, readings: Sequence[Reading]) -> Iterator[Finding]:
     # A forecast that numbers will leave the dtype, hence the code of that.
     recent = readings[-_WINDOW:]
@@ -105,8 +119,9 @@ def _divergence(name: str, readings: Sequence[Reading]) -> Iterator[Finding]:
     )
     remedy = "Lower the rate of learning, or clip gradients."
     yield _finding(
-        "overflow-risk", "", "warning", message, readings[-1], remedy, nats_per_step=rate, error=error, steps_left=left
-    )
+        "overflow-risk", "", "warning", message, readings[-1], remedy,
+        metric=name, nats_per_step=rate, error=error, steps_left=left,
+    )  # fmt: skip
 
 
 def _finding(

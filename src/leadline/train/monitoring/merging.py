@@ -16,66 +16,60 @@ def world_size() -> int:
 
 
 def numbers(
-    sides: Mapping[str, Mapping[str, Sums]], others: Mapping[str, Tensor], *, world: int
-) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, list[float]]]:
-    """Numbers of every side and layer, and ``others`` summed over processes.
+    sums: Sums, others: Mapping[str, Tensor], *, world: int
+) -> tuple[list[dict[str, float]], dict[str, list[float]]]:
+    """Numbers of every owner, and ``others`` summed over processes.
 
     Args:
-        sides: Side -> layer -> its sums; the same layers in the same order in every process.
+        sums: Those of this process; owners are the same in every process.
         others: Parts of other sums by name, vectors in float64 whose length is the same in every process.
         world: How many processes train together.
     """
-    flat = [(side, path, sums) for side, layers in sides.items() for path, sums in layers.items()]
-    every = [sums for *_, sums in flat]
-    device = _device(every, list(others.values()))
-    widths = _widths(every, device=device, world=world)
-    counts = torch.tensor([(s.entries, s.sampled) for s in every], dtype=torch.float64, device=device).flatten()
-    norms, sampled_norms = [s.norms for s in every], [s.sampled_norms for s in every]
-    lengths_of_rows = _summed(sampled_norms, device)
+    owners, device = len(sums.entries), _device(sums, list(others.values()))
+    widths, units = _widths(sums, device=device, world=world)
+    (own, norms), (rows_own, row_norms, alive) = sums.norms, sums.row_norms
+    flat = {owner: torch.cat(parts).sum(0, keepdim=True) for owner, parts in sums.saturated.items()}
     scalars = [
-        counts,
-        _by_layer(_summed(norms, device).square_(), norms),
-        _by_layer(lengths_of_rows.square(), sampled_norms),
-        _by_layer((lengths_of_rows > 0).double(), sampled_norms),
-        _by_layer(_summed([s.saturated for s in every], device), [s.saturated for s in every]),
-        *(value.to(device) for value in others.values()),
+        torch.tensor(sums.entries, dtype=torch.float64, device=device),
+        torch.tensor(sums.sampled, dtype=torch.float64, device=device),
+        _by_owner(own, [_on(torch.stack(_alike(norms, device)), device).square()] if norms else [], owners, device),
+        _by_owner(rows_own, [v.double().square() for v in row_norms], owners, device),
+        _by_owner(rows_own, alive, owners, device),
+        _by_owner(list(flat), list(flat.values()), owners, device),
+        *(_on(value, device) for value in others.values()),
     ]
-    vectors = [
-        _padded(vector, width, device)
-        for sums, (width, _) in zip(every, widths, strict=True)
-        for vector in ([sums.rows_total, sums.units_total] if sums.cosine else [sums.rows_total])
-    ]
-    peaks = [_padded(s.peak, width, device) for s, (_, width) in zip(every, widths, strict=True) if width]
+    sides = [(sums.totals, range(owners)), (sums.units, range(sums.cosines))]
+    peaks = {owner: _padded(sums.peaks.get(owner), units[owner], device) for owner in range(owners) if units[owner]}
     if world > 1:
-        parts = [*scalars, *(vector.double() for vector in vectors)]
-        packed = torch.cat(parts)
+        vectors = [_whole(parts, which, widths, device) for parts, which in sides]
+        packed = torch.cat([*scalars, *(vector.double() for side in vectors for vector in side)])
         dist.all_reduce(packed)
-        split = packed.split([part.numel() for part in parts])
-        scalars, vectors = list(split[: len(scalars)]), list(split[len(scalars) :])
+        split = iter(packed.split([part.numel() for part in (*scalars, *vectors[0], *vectors[1])]))
+        scalars = [next(split) for _ in scalars]
+        lengths = [torch.stack([torch.linalg.vector_norm(next(split)) for _ in side]) for side in vectors]
         if peaks:
-            highest = torch.cat([peak.float() for peak in peaks])
+            highest = torch.cat([peak.float() for peak in peaks.values()])
             dist.all_reduce(highest, op=dist.ReduceOp.MAX)
-            peaks = list(highest.split([peak.numel() for peak in peaks]))
-    none = counts[:0]
-    lengths = torch.stack(torch._foreach_norm(vectors)).double() if vectors else none  # pyright: ignore[reportPrivateImportUsage]
-    dead = torch.stack([(peak <= 0).sum() for peak in peaks]).double() if peaks else none
-    sizes = [part.numel() for part in (*scalars, lengths, dead)]
-    read = iter(torch.cat([*scalars, lengths, dead]).tolist())
-    counted, squares, sampled, alive, flats, *rest, length, deaths = [[next(read) for _ in range(k)] for k in sizes]
-    found: dict[str, dict[str, dict[str, float]]] = {side: {} for side in sides}
-    norm, death = iter(length), iter(deaths)
-    for i, ((side, path, sums), (_, units)) in enumerate(zip(flat, widths, strict=True)):
-        total, directions = next(norm), next(norm) if sums.cosine else math.nan
-        row = _row(
-            entries=counted[2 * i], n=counted[2 * i + 1], nonzero=alive[i], square=squares[i], sampled=sampled[i],
-            total=total, directions=directions,
-        )  # fmt: skip
-        if row and sums.saturates:
-            row["saturated_fraction"] = flats[i] / counted[2 * i]
-        if units:
-            row["dead_fraction"] = next(death) / units
-        if row:
-            found[side][path] = row
+            peaks = dict(zip(peaks, highest.split([peak.numel() for peak in peaks.values()]), strict=True))
+    else:
+        lengths = [_lengths(parts, which, widths, device) for parts, which in sides]
+    dead = torch.stack([(peak <= 0).sum() for peak in peaks.values()]).double() if peaks else scalars[0][:0]
+    every = [*scalars, *lengths, dead]
+    read = iter(torch.cat(every).tolist())
+    entries, sampled, squares, row_squares, living, flats, *rest, total, directions, deaths = [
+        [next(read) for _ in range(part.numel())] for part in every
+    ]
+    found = [
+        _row(
+            entries=entries[i], n=sampled[i], nonzero=living[i], square=squares[i], sampled=row_squares[i],
+            total=total[i], directions=directions[i] if i < sums.cosines else math.nan,
+        )
+        for i in range(owners)
+    ]  # fmt: skip
+    for owner in flat:
+        found[owner]["saturated_fraction"] = flats[owner] / entries[owner]
+    for owner, death in zip(peaks, deaths, strict=True):
+        found[owner]["dead_fraction"] = death / units[owner]
     return found, dict(zip(others, rest, strict=True))
 
 
@@ -91,39 +85,63 @@ def _row(
     return row
 
 
-def _device(sums: Sequence[Sums], others: Sequence[Tensor]) -> torch.device:
-    seen = [norm for own in sums for norm in own.norms[:1]] + list(others)
+def _device(sums: Sums, others: Sequence[Tensor]) -> torch.device:
+    seen = sums.norms[1][:1] + list(others)
     if seen:
         return seen[0].device
     nccl = dist.is_available() and dist.is_initialized() and dist.get_backend() == "nccl"
     return torch.device("cuda" if nccl else "cpu")
 
 
-def _widths(sums: Sequence[Sums], *, device: torch.device, world: int) -> list[list[int]]:
-    """Columns and units of each layer: those of the process that has most, as a layer may rest in one of them."""
-    own = [[0 if v is None else v.numel() for v in (s.rows_total, s.peak)] for s in sums]
-    if world == 1 or not own:
-        return own
-    widest = torch.tensor(own, device=device)
+def _widths(sums: Sums, *, device: torch.device, world: int) -> tuple[list[int], list[int]]:
+    """Columns and units of each owner: those of the process that has most, as a layer may rest in one of them."""
+    units = [sums.peaks[owner].numel() if owner in sums.peaks else 0 for owner in range(len(sums.widths))]
+    if world == 1:
+        return sums.widths, units
+    widest = torch.tensor([sums.widths, units], device=device)
     dist.all_reduce(widest, op=dist.ReduceOp.MAX)
-    return widest.tolist()
+    columns, units = widest.tolist()
+    return columns, units
+
+
+_Parts = Sequence[tuple[Sequence[int], Tensor]]
+
+
+def _lengths(parts: _Parts, which: range, widths: Sequence[int], device: torch.device) -> Tensor:
+    """Norm of the sum of each owner."""
+    owners = [owner for own, _ in parts for owner in own]
+    if len(set(owners)) < len(owners):  # micro-batches: their sums are added first
+        return torch.stack([torch.linalg.vector_norm(v) for v in _whole(parts, which, widths, device)]).double()
+    return _by_owner(owners, [torch.linalg.vector_norm(values, dim=1) for _, values in parts], len(which), device)
+
+
+def _whole(parts: _Parts, which: range, widths: Sequence[int], device: torch.device) -> list[Tensor]:
+    """The sum of each owner, as wide as that of any process."""
+    found: dict[int, Tensor] = {}
+    for owners, values in parts:
+        for owner, value in zip(owners, values, strict=True):
+            found[owner] = found[owner] + value if owner in found else value
+    return [_padded(found.get(owner), widths[owner], device) for owner in which]
 
 
 def _padded(vector: Tensor | None, width: int, device: torch.device) -> Tensor:
     if vector is None:
         return torch.zeros(width, device=device)
-    vector = vector if vector.device == device else vector.to(device)
-    return vector if vector.numel() == width else torch.nn.functional.pad(vector, (0, width - vector.numel()))
+    return torch.nn.functional.pad(_on(vector, device), (0, width - vector.numel()))
 
 
-def _summed(values: Sequence[Sequence[Tensor]], device: torch.device) -> Tensor:
-    """All values of all layers as one vector."""
-    flat = [v if v.device == device else v.to(device) for own in values for v in own]
-    return torch.cat(flat).double() if flat else torch.zeros(0, dtype=torch.float64, device=device)
+def _on(value: Tensor, device: torch.device) -> Tensor:
+    return value.to(device, torch.float64)
 
 
-def _by_layer(vector: Tensor, values: Sequence[Sequence[Tensor]]) -> Tensor:
-    """The sums over each layer of what ``_summed`` put in a row."""
-    sizes = torch.tensor([sum(v.numel() for v in own) for own in values])
-    index = torch.repeat_interleave(torch.arange(len(values)), sizes).to(vector.device)
-    return torch.zeros(len(values), dtype=torch.float64, device=vector.device).index_add_(0, index, vector)
+def _alike(values: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    same = {(v.dtype, v.device) for v in values} == {(values[0].dtype, device)}
+    return list(values) if same else [_on(value, device) for value in values]
+
+
+def _by_owner(owners: Sequence[int], values: Sequence[Tensor], count: int, device: torch.device) -> Tensor:
+    """Sums of the values of each owner."""
+    total = torch.zeros(count, dtype=torch.float64, device=device)
+    if not owners:
+        return total
+    return total.index_add_(0, torch.tensor(owners, device=device), _on(torch.cat(_alike(values, device)), device))

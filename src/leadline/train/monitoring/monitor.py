@@ -1,6 +1,7 @@
 """Watches a model while it trains: on some of the steps, and with nothing on the model on all others."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -14,8 +15,9 @@ from leadline.probe.spectra import Spectra
 from leadline.train.logs import writer
 from leadline.train.monitoring.findings import findings
 from leadline.train.monitoring.merging import numbers, world_size
-from leadline.train.monitoring.parameters import squared_norms
+from leadline.train.monitoring.parameters import local_copies, squared_changes, squared_norms
 from leadline.train.monitoring.reading import Reading
+from leadline.train.monitoring.sums import Buffers
 from leadline.train.monitoring.watching import Watch
 
 _SPECTRAL = ("participation_ratio", "effective_rank", "isometry_gap")
@@ -30,8 +32,9 @@ class Monitor:
     what they are without a monitor. All micro-batches since the last ``step()`` count as one batch, and under
     ``torch.distributed`` all processes do, if their batches are of equal size: ``step()`` is then called by all.
 
-    ``rms``, ``norm``, dead and saturated fractions are of all entries; ``distinction`` and ``mean_cosine`` of at most
-    ``rows`` rows, evenly taken, of a call and process; spectra of as many rows of the first call in this process.
+    ``rms``, ``norm``, dead and saturated fractions are of all entries; ``distinction`` and ``mean_cosine`` of 32 rows
+    at most, evenly taken, of a call and process, and of 16 where a row has more than 16384 entries; spectra of ``rows``
+    rows of the first call in this process.
     Rows are samples, of tensors with three axes positions. A module that is called twice is one layer.
 
     Under ``torch.compile`` modules take no hooks: there only parameters and their gradients are measured, and
@@ -42,11 +45,15 @@ class Monitor:
         model: Any model, wrapped (DDP, FSDP2) or not.
         every: Optimiser steps from one monitored step to the next; the first step is one.
         spectrum_every: Monitored steps from one with spectra to the next; ``None``: no spectra.
-        rows: Rows at most as above, at least 2.
+        rows: Rows at most that spectra are of, at least 2; fewer than 32 bound the others too.
         log: ``None``, a path (``.csv``, ``.jsonl``), a function of a dict, or a writer (TensorBoard, Weights & Biases).
             Only the first process writes.
         layers: ``"leaves"``, ``"blocks"``, patterns of dotted names, or a predicate, as in ``leadline.profile``.
         per_layer: Log every number of every layer, and not a few that tell of all.
+        updates: Measure ``update_ratio``, the norm of what the optimiser's last step before the monitored one changed
+            a layer's parameters by, over their norm. It costs a copy of the parameters, made a step ahead.
+        after_clipping: ``step()`` is called after clipping: gradients of parameters are taken at the end of each
+            backward pass, the last of which counts.
         on_finding: Called with each finding when it first appears.
 
     Raises:
@@ -71,6 +78,8 @@ class Monitor:
         log: Any = None,
         layers: Layers = "leaves",
         per_layer: bool = False,
+        updates: bool = False,
+        after_clipping: bool = False,
         on_finding: Callable[[Finding], object] | None = None,
     ):
         for name, value, least in (("every", every, 1), ("spectrum_every", spectrum_every, 1), ("rows", rows, 2)):
@@ -87,6 +96,9 @@ class Monitor:
         hidden = len(chosen) - len(self._layers)
         self._blind = _BLIND.format(hidden, len(chosen)) if hidden else ""
         self._write, self._per_layer, self._on_finding = writer(log), per_layer, on_finding
+        self._updates, self._after_clipping = updates, after_clipping
+        self._before: list[Tensor] | None = None
+        self._buffers: Buffers = {}
         self._watch: Watch | None = None
         self._attached, self._monitored = False, 0
 
@@ -98,8 +110,9 @@ class Monitor:
 
     def close(self) -> None:
         """Take everything off the model; doing it twice does no harm."""
-        self._attached = False
+        self._attached, self._before = False, None
         self._disarm()
+        self._buffers.clear()
 
     def __enter__(self) -> "Monitor":
         return self.attach()
@@ -127,17 +140,32 @@ class Monitor:
         self.steps += 1
         if watch is None:
             self._arm()
+            self._remember()
             return None
         self._disarm()
         reading = self._read(watch, step, loss, grad_scale)
         self._arm()
+        self._remember()
         self._raise(reading)
         return reading
 
     def _arm(self) -> None:
         if self._attached and self._watch is None and self.steps % self._every == 0:
             spectra = self._spectrum_every is not None and self._monitored % self._spectrum_every == 0
-            self._watch = Watch(self._parts.model, self._layers, rows=self._rows, spectra=spectra)
+            parameters = self._parts.parameters if self._after_clipping else None
+            self._watch = Watch(
+                self._parts.model,
+                self._layers,
+                rows=self._rows,
+                spectra=spectra,
+                early=parameters,
+                buffers=self._buffers,
+            )
+
+    def _remember(self) -> None:
+        # The optimiser's step that follows is the last before a monitored one.
+        if self._updates and self._watch is not None:
+            self._before = local_copies(list(self._parts.parameters.values()))
 
     def _disarm(self) -> None:
         if self._watch is not None:
@@ -149,43 +177,65 @@ class Monitor:
         world = world_size()
         named = self._parts.parameters
         with_grads = {name: p.grad for name, p in named.items() if p.grad is not None}
+        early = watch.early_squares  # none where no backward pass has been, or no parameter has its gradient yet
+        if early is not None and len(early) == len(with_grads):
+            grads = early
+        else:
+            grads = squared_norms(list(with_grads.values()), world=world)
+        before, self._before = self._before, None
         others = {
             "weight": squared_norms(list(named.values()), world=world),
-            "grad": squared_norms(list(with_grads.values()), world=world),
+            "grad": grads,
+            "update": squared_changes(list(named.values()), before, world=world) if before is not None else None,
             "loss": None if loss is None else torch.as_tensor(loss).detach().double().reshape(1) / world,
         }
         others = {key: value for key, value in others.items() if value is not None}
-        sides, totals = numbers({"output": watch.outputs, "grad": watch.grads}, others, world=world)
+        found, totals = numbers(watch.sums, others, world=world)
         squares = {
             "weight": dict(zip(named, totals.get("weight", []), strict=True)),
             "grad": dict(zip(with_grads, totals.get("grad", []), strict=True)),
+            "update": dict(zip(named if before is not None else [], totals.get("update", []), strict=True)),
         }
-        layers = {path: dict(sides["output"].get(path, {})) for path in self._layers}
-        for path, row in sides["grad"].items():
+        layers = dict(zip(self._layers, found, strict=False))
+        for path, row in zip(self._layers, found[len(layers) :], strict=True):
+            if not row:
+                continue
             # A mean over processes is taken of gradients of parameters: each has those of its own mean loss.
             size = grad_scale * world
             scaled = {"rms": row["rms"] / size, "norm": row["norm"] / size, "distinction": row["distinction"]}
             layers[path] |= {f"grad_{key}": value for key, value in scaled.items()}
         for path, own in self._parts.own.items():
-            for side, scale in (("weight", 1.0), ("grad", grad_scale)):
-                parts = [v for key in own if (v := squares[side].get(f"{path}.{key}" if path else key)) is not None]
-                if parts and path in layers:
-                    layers[path]["weight_norm" if side == "weight" else "weight_grad_norm"] = sum(parts) ** 0.5 / scale
-        for path, row in _spectra(watch).items():
+            names = [f"{path}.{key}" if path else key for key in own]
+            norms = {
+                side: sum(parts) ** 0.5
+                for side, values in squares.items()
+                if (parts := [v for name in names if (v := values.get(name)) is not None])
+            }
+            if path in layers:
+                if "weight" in norms:
+                    layers[path]["weight_norm"] = norms["weight"]
+                if "grad" in norms:
+                    layers[path]["weight_grad_norm"] = norms["grad"] / grad_scale
+                if "update" in norms:
+                    layers[path]["update_ratio"] = _ratio(norms["update"], norms["weight"])
+        kept = watch.sums.kept
+        for path, row in _spectra({path: kept[i] for i, path in enumerate(self._layers) if i in kept}).items():
             layers[path] |= row
         self._monitored += 1
         whole = {
             "grad_norm": sum(squares["grad"].values()) ** 0.5 / grad_scale,
             "weight_norm": sum(squares["weight"].values()) ** 0.5,
         }
+        if before is not None:
+            whole["update_ratio"] = _ratio(sum(squares["update"].values()) ** 0.5, whole["weight_norm"])
         if loss is not None:
             whole["loss"] = totals["loss"][0]
         order = {path: row for path, row in layers.items() if row}
         return Reading(step=step, layers=order, totals=whole, blind=self._blind)
 
     def _raise(self, reading: Reading) -> None:
-        known = {(f.code, f.layer) for f in self.findings}
-        fresh = [f for f in findings(reading, self.readings) if (f.code, f.layer) not in known]
+        known = {_about(f) for f in self.findings}
+        fresh = [f for f in findings(reading, self.readings) if _about(f) not in known]
         self.readings.append(reading)
         self.findings += fresh
         if world_size() == 1 or torch.distributed.get_rank() == 0:
@@ -193,6 +243,14 @@ class Monitor:
         for finding in fresh:
             if self._on_finding is not None:
                 self._on_finding(finding)
+
+
+def _ratio(change: float, norm: float) -> float:
+    return change / norm if norm else math.nan
+
+
+def _about(finding: Finding) -> tuple[object, ...]:
+    return finding.code, finding.layer, finding.evidence.get("metric")
 
 
 def _compiled(model: nn.Module) -> set[nn.Module]:
@@ -204,11 +262,11 @@ def _compiled(model: nn.Module) -> set[nn.Module]:
     }
 
 
-def _spectra(watch: Watch) -> dict[str, dict[str, float]]:
+def _spectra(rows: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
     spectra, paths = Spectra(), []
-    for path, sums in watch.outputs.items():
-        if sums.kept is not None and len(sums.kept) > 1:
-            x = sums.kept[None]
+    for path, kept in rows.items():
+        if len(kept) > 1:
+            x = kept[None]
             spectra.add(x @ x.mT, lambda which, x=x: x[which], d=x.shape[-1], dtype=torch.float32)
             paths.append(path)
     return {path: {name: row[name] for name in _SPECTRAL} for path, row in zip(paths, spectra.values(), strict=True)}

@@ -21,6 +21,23 @@ def squared_norms(tensors: Sequence[Tensor], *, world: int) -> Tensor | None:
     return squares if set(shares) == {1.0} else squares * torch.tensor(shares, dtype=torch.float64).to(squares.device)
 
 
+def local_copies(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """What this process holds of the tensors, copied."""
+    return [_own(tensor.detach(), 1)[0].clone() for tensor in tensors]
+
+
+def squared_changes(tensors: Sequence[Tensor], before: Sequence[Tensor], *, world: int) -> Tensor | None:
+    """As ``squared_norms``, of the change since ``local_copies`` made ``before``, which is overwritten."""
+    if not tensors:
+        return None
+    local, shares = zip(*(_own(tensor.detach(), world) for tensor in tensors), strict=True)
+    for old, new in zip(before, local, strict=True):
+        old.sub_(new)
+    squares = squared_norms(before, world=1)
+    assert squares is not None
+    return squares * torch.tensor(shares, dtype=torch.float64).to(squares.device)
+
+
 def _own(tensor: Tensor, world: int) -> tuple[Tensor, float]:
     if not hasattr(tensor, "to_local"):
         return tensor.coalesce().values() if tensor.is_sparse else tensor, 1.0 / world

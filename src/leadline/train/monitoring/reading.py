@@ -13,9 +13,10 @@ class Reading:
         step: Optimiser steps before it.
         layers: Layer -> metric -> value. ``rms``, ``norm``, ``distinction``, ``mean_cosine``, ``dead_fraction`` and
             ``saturated_fraction`` are of the output, with ``grad_`` before it of the output's gradient;
-            ``weight_grad_norm`` and ``weight_norm`` are of the layer's own parameters; on some of the steps
-            ``participation_ratio``, ``effective_rank`` and ``isometry_gap``.
-        totals: ``grad_norm`` and ``weight_norm`` of all parameters, and ``loss`` where it was given.
+            ``weight_grad_norm`` and ``weight_norm`` are of the layer's own parameters, and so is ``update_ratio``
+            where it is asked for; on some of the steps ``participation_ratio``, ``effective_rank`` and
+            ``isometry_gap``.
+        totals: ``grad_norm``, ``weight_norm`` and ``update_ratio`` of all parameters, and ``loss`` where it was given.
         blind: What could not be seen, and why; empty where all was.
     """
 

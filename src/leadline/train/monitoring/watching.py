@@ -1,13 +1,16 @@
 """Hooks of one monitored step: on before its first forward pass, off when its numbers are taken."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from leadline.probe.inputs import tensors
-from leadline.train.monitoring.sums import Sums
+from leadline.train.monitoring.merging import world_size
+from leadline.train.monitoring.parameters import squared_norms
+from leadline.train.monitoring.sums import Buffers, Sums
 
 
 class Watch:
@@ -17,47 +20,77 @@ class Watch:
     first. Passes without gradients on a model in eval mode are an evaluation and do not count.
     """
 
-    def __init__(self, model: nn.Module, layers: Mapping[str, nn.Module], *, rows: int, spectra: bool):
-        self.outputs = {path: Sums(rows=rows, cosine=True) for path in layers}
-        self.grads = {path: Sums(rows=rows, cosine=False) for path in layers}
+    def __init__(
+        self, model: nn.Module, layers: Mapping[str, nn.Module], *, rows: int, spectra: bool, buffers: Buffers,
+        early: Mapping[str, nn.Parameter] | None = None,
+    ):  # fmt: skip
+        # Owners are the outputs of all layers in order, then their gradients.
+        self.sums = Sums(2 * len(layers), cosines=len(layers), rows=rows, buffers=buffers)
         self._model, self._spectra = model, spectra
+        self._device = next((p.device.type for p in model.parameters()), "cpu")
+        self.early_squares: Tensor | None = None
+        self._early, self._ending = early, False
         self._handles: list[Any] = []
         try:
-            for path, module in layers.items():
-                self._handles.append(module.register_forward_hook(self._hook(path)))
+            for parameter in (early or {}).values():
+                if parameter.requires_grad:
+                    self._handles.append(parameter.register_hook(self._backward_runs))
+            for i, module in enumerate(layers.values()):
+                self._handles.append(module.register_forward_hook(self._hook(i, i + len(layers))))
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """Take every hook off; doing it twice does no harm."""
+        """Take every hook off and compute what waits; doing it twice does no harm."""
         while self._handles:
             self._handles.pop().remove()
+        with torch.no_grad(), torch.autocast(self._device, enabled=False):
+            self.sums.flush()
 
-    def _hook(self, path: str) -> Any:
+    def _backward_runs(self, grad: Tensor) -> None:
+        if not self._ending:
+            self._ending = True
+            torch.autograd.Variable._execution_engine.queue_callback(self._backward_ended)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _backward_ended(self, *, last: bool = False) -> None:
+        if not last:
+            # Once more at the end of the queue: wrappers like DDP have put gradients together by then.
+            again = partial(self._backward_ended, last=True)
+            torch.autograd.Variable._execution_engine.queue_callback(again)  # pyright: ignore[reportAttributeAccessIssue]
+            return
+        self._ending = False
+        with torch.no_grad():
+            grads = [p.grad for p in (self._early or {}).values() if p.grad is not None]
+            self.early_squares = squared_norms(grads, world=world_size())
+
+    def _hook(self, output_owner: int, grad_owner: int) -> Any:
+        sums, spectra, model = self.sums, self._spectra, self._model
+
         def ended(module: nn.Module, args: Any, output: Any) -> None:
+            x = output if isinstance(output, Tensor) else _first(output)
             # A loss beside the outputs has no rows.
-            x = next((t for t in tensors(output) if t.is_floating_point() and t.numel() and t.ndim), None)
-            if x is None or torch.compiler.is_compiling():
+            if x is None or not (x.ndim and x.is_floating_point() and x.numel()) or torch.compiler.is_compiling():
                 return
             again = torch._C._current_graph_task_id() != -1
-            if not again and (torch.is_grad_enabled() or self._model.training):
-                self._take(path, module, x.detach())
+            if not again and (torch.is_grad_enabled() or model.training):
+                values = x.detach()
+                if torch.is_autocast_enabled(x.device.type):
+                    with torch.autocast(x.device.type, enabled=False):
+                        sums.add(output_owner, values, keep=spectra)
+                else:
+                    sums.add(output_owner, values, keep=spectra)
+                sums.add_activation(output_owner, module, values)
             if x.requires_grad:
                 self._handles.append(x.register_hook(arrived))
 
         def arrived(grad: Tensor) -> None:
-            with torch.no_grad():
-                self.grads[path].add(grad.detach())
+            if self._early:
+                self._backward_runs(grad)
+            sums.add(grad_owner, grad.detach())
 
         return ended
 
-    def _take(self, path: str, module: nn.Module, x: Tensor) -> None:
-        sums = self.outputs[path]
-        with torch.no_grad():
-            if torch.is_autocast_enabled(x.device.type):
-                with torch.autocast(x.device.type, enabled=False):
-                    sums.add(x, keep=self._spectra)
-            else:
-                sums.add(x, keep=self._spectra)
-            sums.add_activation(module, x)
+
+def _first(output: Any) -> Tensor | None:
+    return next((t for t in tensors(output) if t.is_floating_point() and t.numel() and t.ndim), None)
