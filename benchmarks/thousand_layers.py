@@ -2,7 +2,7 @@
 
     python benchmarks/thousand_layers.py [--depth N] [--epochs N] [ACTIVATION ...]
 
-Width 100, batches of 50, plain SGD whose rate falls linearly to zero; accuracy on 360 digits that were not trained on,
+Width 100, batches of 100, SGD with momentum whose rate falls to zero; accuracy on 360 digits that were not trained on,
 drawn at random, with moments of batches of 60, running ones, and running ones measured anew on the training digits.
 """
 
@@ -19,7 +19,7 @@ from leadline.data import digits
 from leadline.nn import DeepStack, activation, alpha_for_depth, mlp
 from leadline.train import evaluate, fit, shuffled
 
-WIDTH, BATCH, RATE, BUDGET, SEED, ASIDE = 100, 50, 5e-3, 5.0, 0, 360
+WIDTH, BATCH, RATE, BUDGET, SEED, ASIDE = 100, 100, 1e-3, 1.0, 0, 360
 ACTIVATIONS = ("identity", "tanh", "sin", "relu", "gelu")
 
 
@@ -40,14 +40,24 @@ def run(name: str, depth: int, epochs: int) -> None:
     train, test = (x[ASIDE:], y[ASIDE:]), list(zip(x[:ASIDE].split(60), y[:ASIDE].split(60), strict=True))
     net, steps = network(name, depth), epochs * (len(train[0]) // BATCH)
     batches = shuffled(*train, size=BATCH, generator=torch.Generator().manual_seed(SEED))
-    start = time.perf_counter()
+    start = time.process_time()
 
     def told(step: int) -> None:
         if step % max(1, steps // 5) == 0:
-            print(f"  step {step} of {steps}, {time.perf_counter() - start:.0f} s", flush=True)
+            print(f"  step {step} of {steps}, {time.process_time() - start:.0f} s", flush=True)
 
-    found = fit(net, batches, steps=steps, optimiser="sgd", learning_rate=RATE, schedule="linear", on_step=told)
-    seconds = time.perf_counter() - start
+    found = fit(
+        net,
+        batches,
+        steps=steps,
+        optimiser="sgd",
+        learning_rate=RATE,
+        momentum=0.9,
+        schedule="cosine",
+        warmup=10,
+        on_step=told,
+    )
+    seconds = time.process_time() - start
     # Ordinary modules on the same memory, since moments are measured anew layer by layer.
     net.blocks = nn.Sequential(net.blocks[0], *net.blocks[1].layers())
     accuracies = {
@@ -67,7 +77,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("activations", nargs="*", default=ACTIVATIONS)
     parser.add_argument("--depth", type=int, default=1000)
-    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--epochs", type=int, default=25)
     given = parser.parse_args()
     print(f"alpha {alpha_for_depth(given.depth):.3f}, budget {BUDGET}")
     for name in given.activations:
