@@ -1,5 +1,6 @@
 """The papers, claim by claim: what each states, how it is decided, and what a check on this machine comes to."""
 
+from leadline._core.claims import Published as Published
 from leadline.studies.claims import (
     Evidence as Evidence,
     check as check,
@@ -15,6 +16,7 @@ from leadline.studies.figures import (
     figures as figures,
     published as published,
 )
+from leadline.studies.images import Images as Images, labelled_images as labelled_images
 from leadline.studies.parts import (
     exact as exact,
     geometric_mean as geometric_mean,
