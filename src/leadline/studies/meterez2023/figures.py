@@ -227,7 +227,7 @@ def fig_g6(seed: int) -> tuple[FigurePanel, ...]:
     where="table D1",
     seconds=30,
     deviations="Digits of 64 pixels and Gaussian images of 3072 in place of CIFAR and MNIST; the published values are "
-    "not known. `leadline reproduce A23 --data NAME` has the shares of full rank of other data sets.",
+    "not known. Claim A23 has the shares of full rank, of other data sets with --data.",
 )
 def tab_d1(seed: int) -> tuple[FigurePanel, ...]:
     batches, curves = (10, 20, 50, 100, 200), list[Curve]()
