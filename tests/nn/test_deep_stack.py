@@ -98,8 +98,19 @@ def test_every_activation_does(activation):
     compare("batch", activation)
 
 
-def test_biases_without_a_normalisation_do():
-    compare("none", "relu", bias=True)
+@pytest.mark.parametrize("segment", [None, 1, 2, 5])
+@pytest.mark.parametrize("activation", ["relu", "identity", "gelu"])
+def test_biases_without_a_normalisation_do(activation, segment):
+    compare("none", activation, bias=True, segment=segment)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("activation", ["identity", "relu", "shaped-gelu"])
+def test_values_without_gradients_are_the_same(norm, activation):
+    layers = network(norm, activation)
+    stack = DeepStack(layers)
+    with torch.no_grad():
+        assert torch.allclose(stack(batch()), layers(batch()), rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("segment", [1, 5, DEPTH, 100, "root"])
@@ -186,7 +197,7 @@ def test_without_gradients_nothing_is_kept():
     stack = DeepStack(network("batch", "tanh"))
     with torch.no_grad():
         y = stack(batch())
-    assert not y.requires_grad and stack._pool._free.key[0] == 1
+    assert not y.requires_grad and stack._pool._free.key[0] == 2
 
 
 def test_root_segments_keep_less():

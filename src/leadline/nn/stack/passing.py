@@ -47,7 +47,7 @@ class Passage:
         """The output of the last layer."""
         depth = len(self._weight)
         length = 1 if not self._keep else self._segment or depth
-        arena, h = self._pool.take(length, x, spare=self._spare), x
+        arena, h = self._take(length, x), x
         for first in range(0, depth, length):
             if self._keep and self._segment:
                 self._inputs.append(h.clone())
@@ -67,7 +67,7 @@ class Passage:
         weights, norm, pairs = self._pool.parts("weight", self._weight), self.norm, self._pairs
         depth = len(weights)
         length = self._segment or depth
-        arena = self._arena or self._pool.take(length, grad, spare=self._spare)
+        arena = self._arena or self._take(length, grad)
         of_weights = self._pool.grad(self._weight)
         slots = of_weights.unbind()
         for first in reversed(range(0, depth, length)):
@@ -85,13 +85,18 @@ class Passage:
         # Another tensor on the same memory, which autograd may take as it is.
         return grad, of_weights.detach()
 
+    def _take(self, length: int, like: Tensor) -> Arena:
+        # Two places at least, since a layer that works in place must not write over what it reads.
+        return self._pool.take(max(length, 2), like, spare=self._spare)
+
     def _run(self, arena: Arena, first: int, count: int, h: Tensor, *, track: bool) -> Tensor:
-        """``count`` layers, each in its place of the arena."""
+        """``count`` layers, each in a place of the arena that the one before it does not use."""
         self._kept = kept = []
         norm, pairs, maps, outputs = self.norm, self._pairs, arena.maps, arena.outputs
         weights = self._pool.parts("transposed", self._weight.mT)
-        for slot in range(count):
-            layer = first + slot
+        places = len(maps)
+        for layer in range(first, first + count):
+            slot = layer % places
             z = torch.mm(h, weights[layer], out=maps[slot])
             u, of_norm = norm.forward(layer, z, arena, slot, track=track)
             y, of_activation = pairs[layer].forward(u, outputs[slot])
