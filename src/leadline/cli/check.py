@@ -27,6 +27,7 @@ def check(
     weights: options.Weights = False,
     widths: options.Widths = None,
     depths: options.Depths = None,
+    what_if: options.WhatIf = False,
     json: options.Json = None,
     html: options.Html = None,
     traceback: options.Traceback = False,  # Read by `main`, which is where errors end.
@@ -36,7 +37,7 @@ def check(
     Exit status 1 where training will fail (an error-level finding), 0 otherwise.
     """
     check_choice("--effort", effort, ("standard", "full"))
-    if widths and depths:
+    if widths and depths and not what_if:
         raise UsageError("A coordinate check goes over --widths or over --depths; got both.")
     shape = options.numbers(input_shape, option="--input-shape", example="3,32,32")
     sizes = {
@@ -49,6 +50,7 @@ def check(
     with progress() as step, redirect_stdout(sys.stderr):
         step("Loading torch")
         import leadline
+        from leadline.cli.changes import changes_of
         from leadline.cli.sounding import Sounding, compared, measured
         from leadline.targets import load
 
@@ -57,12 +59,17 @@ def check(
         step(f"Measuring {target}")
         chosen = layers[0] if layers and len(layers) == 1 else layers or "blocks"
         profile = measured(loaded, layers=chosen, effort=effort, draws=draws, seed=seed)
+        changes = None
+        if what_if:
+            changes = changes_of(loaded, profile, depths=sizes["depths"], seed=seed, on_step=step)
+            sizes["depths"] = None
         step("Explaining")
         sounding = Sounding(
             title=loaded.description,
             diagnosis=leadline.diagnose(profile),
             weights=leadline.metrics.weight_spectra(loaded.model) if weights else None,
-            coordinates=compared(loaded, **sizes) if widths or depths else None,
+            coordinates=compared(loaded, **sizes) if any(sizes.values()) else None,
+            changes=changes,
         )
         step("Writing")
         if html:

@@ -59,7 +59,14 @@ Widths = Annotated[
         metavar="N,N,…", help="Coordinate check: do networks of these widths train alike?", rich_help_panel=_MORE
     ),
 ]
-Depths = Annotated[str | None, typer.Option(metavar="N,N,…", help="The same over depths.", rich_help_panel=_MORE)]
+Depths = Annotated[
+    str | None,
+    typer.Option(metavar="N,N,…", help="The same over depths; those of --what-if with it.", rich_help_panel=_MORE),
+]
+WhatIf = Annotated[
+    bool,
+    typer.Option("--what-if", help="Which norm, activation, weights, skip or batch go deeper?", rich_help_panel=_MORE),
+]
 
 Recipe = Annotated[
     str,

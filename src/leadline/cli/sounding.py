@@ -13,10 +13,12 @@ from leadline._core.profile import Profile
 from leadline._core.records import encode
 from leadline._core.weights import WeightSpectrum
 from leadline.doctor.coordinates import CoordinateCheck, coordinate_check
+from leadline.doctor.what_if import WhatIf
 from leadline.probe import profile
 from leadline.reporting.terminal import summary
 from leadline.reporting.terminal_coordinates import coordinate_table
 from leadline.reporting.terminal_weights import weight_table
+from leadline.reporting.terminal_what_if import what_if_table
 from leadline.targets import Target
 from leadline.targets.foreign import model_told
 
@@ -32,17 +34,21 @@ class Sounding:
         diagnosis: What the profile means, and the profile.
         weights: Name of each weight -> its spectrum, where asked for.
         coordinates: The coordinate check, where asked for.
+        changes: What other designs would do, where asked for, and the design that stood for the model.
     """
 
     title: str
     diagnosis: Diagnosis
     weights: Mapping[str, WeightSpectrum] | None = None
     coordinates: CoordinateCheck | None = None
+    changes: tuple[WhatIf, str] | None = None
 
     def document(self) -> dict[str, Any]:
         """What ``--json`` writes: the schema, the profile, the diagnosis, and what else was asked for."""
         diagnosis = encode(self.diagnosis)
         more = {"weights": encode(self.weights), "coordinates": encode(self.coordinates)}
+        if self.changes:
+            more["what_if"] = {**encode(self.changes[0]), "of": self.changes[1]}
         asked = {name: data for name, data in more.items() if data is not None}
         return {"schema": SCHEMA, "profile": diagnosis.pop("profile"), "diagnosis": diagnosis, **asked}
 
@@ -50,8 +56,14 @@ class Sounding:
         """What is printed; below the verdict the files that were ``written``."""
         also = [weight_table(self.weights, width=width)] if self.weights else []
         also += [coordinate_table(self.coordinates, width=width)] if self.coordinates else []
+        also += [self._changes(*self.changes, width=width)] if self.changes else []
         files = [Text(f"Written: {path}", style="dim") for path in written]
         return Group(summary(self.diagnosis, width=width, title=self.title, also=also), *files)
+
+    def _changes(self, found: WhatIf, design: str, *, width: int) -> RenderableType:
+        stand_in = "" if self.title.startswith(design) else design
+        unit = self.diagnosis.profile.unit if not stand_in else "layer"
+        return what_if_table(found, width=width, stand_in=stand_in, unit=unit)
 
 
 def measured(target: Target, *, draws: int, seed: int, **how: Any) -> Profile:

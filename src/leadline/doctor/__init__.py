@@ -6,3 +6,4 @@ from leadline.doctor.design import Design as Design, recognise as recognise
 from leadline.doctor.expectations import predict as predict
 from leadline.doctor.registry import Rule as Rule, known_rules as known_rules
 from leadline.doctor.repairs import Repair as Repair, repair as repair
+from leadline.doctor.what_if import Alternative as Alternative, WhatIf as WhatIf, what_if as what_if

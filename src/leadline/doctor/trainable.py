@@ -87,7 +87,7 @@ def trainable(profile: Profile, findings: Sequence[Finding] = ()) -> Trainabilit
         beyond = most_log_odds(finding) - sum(evidence.values())
         if beyond < 0:
             evidence[f"{finding.code} found"] = beyond
-    return Trainability(probability=_logistic(sum(evidence.values())), rule=RULE, evidence=evidence)
+    return Trainability(probability=logistic(sum(evidence.values())), rule=RULE, evidence=evidence)
 
 
 def most_log_odds(finding: Finding) -> float:
@@ -99,5 +99,6 @@ def most_log_odds(finding: Finding) -> float:
     return math.inf
 
 
-def _logistic(odds: float) -> float:
+def logistic(odds: float) -> float:
+    """Probability of log odds."""
     return 1 / (1 + math.exp(-odds)) if odds > -700 else 0.0

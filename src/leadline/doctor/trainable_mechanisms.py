@@ -64,17 +64,17 @@ def measure(profile: Profile) -> dict[str, float]:
     ``plain_depth``: decades of one plus the layers of the chain that no skip goes around.
     """
     felt = [(norm, entries) for norm, entries in gradients(profile) if norm > 0]
-    norms = [_log10(norm) for norm, _ in felt]
-    chain = _hidden(profile)
+    norms = [log10(norm) for norm, _ in felt]
+    chain = hidden(profile)
     several = [layer for layer in chain if layer.n > 1]
     return {
         "gradient_directions": min(
-            _known(_directions(layer) for layer in several if layer.grad_norm > 0), default=math.nan
+            _known(gradient_directions(layer) for layer in several if layer.grad_norm > 0), default=math.nan
         ),
-        "distinct_signal": min(_known(_distinct_signal(layer) for layer in several), default=math.nan),
+        "distinct_signal": min(_known(distinct_signal(layer) for layer in several), default=math.nan),
         "isometry_gap": _median(min(layer.isometry_gap, _NATS) for layer in several),
-        "gradient_entry": _median(_log10(norm / math.sqrt(entries)) for norm, entries in felt)
-        - _log10(_arriving(profile)),
+        "gradient_entry": _median(log10(norm / math.sqrt(entries)) for norm, entries in felt)
+        - log10(_arriving(profile)),
         "gradient_spread": max(norms) - min(norms),
         "plain_depth": math.log10(1 + sum(not layer.residual for layer in chain)),
     }
@@ -94,21 +94,24 @@ def _arriving(profile: Profile) -> float:
     return profile.outputs.grad_norm if profile.outputs else profile.layers[-1].grad_norm
 
 
-def _hidden(profile: Profile) -> tuple[LayerProfile, ...]:
+def hidden(profile: Profile) -> tuple[LayerProfile, ...]:
     """The chain, without the head where the chain is made of linear maps."""
     chain = profile.chain
     return chain[:-1] if len(chain) > 2 and chain[-1].kind in LINEAR_KINDS else chain
 
 
-def _directions(layer: LayerProfile) -> float:
-    return _log10(max(layer.grad_participation_ratio, 1.0)) / math.log10(max(min(layer.n, _DIRECTIONS), 2))
+def gradient_directions(layer: LayerProfile) -> float:
+    """Logarithm of the participation ratio of the samples' gradients over that of ten of them."""
+    return log10(max(layer.grad_participation_ratio, 1.0)) / math.log10(max(min(layer.n, _DIRECTIONS), 2))
 
 
-def _distinct_signal(layer: LayerProfile) -> float:
-    return _log10(layer.rms * math.sqrt(max(layer.distinction, 0.0)))
+def distinct_signal(layer: LayerProfile) -> float:
+    """Decades of the root mean square of what differs between samples."""
+    return log10(layer.rms * math.sqrt(max(layer.distinction, 0.0)))
 
 
-def _log10(value: float) -> float:
+def log10(value: float) -> float:
+    """Decimal logarithm, cut where float32 ends; ``nan`` stays."""
     if 0 < value < math.inf:
         return min(max(math.log10(value), -_DECADES), _DECADES)
     return math.nan if math.isnan(value) else math.copysign(_DECADES, value - 1)
