@@ -248,8 +248,8 @@ def mean_field_depth(network: Network) -> float | None:
 def _log_chi(config: dict[str, Any]) -> float | None:
     """±1/ξ of a layer: of correlations without norm and skip, else of gradients.
 
-    Without a fixed point it is the gradients' at the end that lengths go to, with skips without norm that at variance 1.
-    Skips around normalised branches lose by a power of depth: 0. Weights that are all positive: no answer.
+    Without a fixed point it is the gradients' where lengths go to; with skips but no norm, that at variance 1. Skips
+    around normalised branches lose by a power of depth: 0. Weights that are all positive: no answer.
     """
     weight, bias = _stds(config)
     if weight is None:
