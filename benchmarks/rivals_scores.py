@@ -183,13 +183,13 @@ def naswot(network: Network) -> float:
 
 
 def ntk_condition(network: Network) -> float:
-    """−log(λ_max/λ_min) of the Gram matrix of ∂(1ᵀf(x_i))/∂θ: TE-NAS, Chen et al. 2021 (arXiv:2102.11535)."""
-    model = network.model
+    """−log(λ_max/λ_min) of the Gram matrix of ∂(1ᵀf(x_i))/∂θ, in double: TE-NAS, Chen et al. 2021."""
+    model = network.model.double()
     weights = _weights(model)
-    outputs = model(network.batch()[0]).sum(1)
-    rows = torch.autograd.grad(outputs, weights, torch.eye(len(outputs)), is_grads_batched=True)
-    gram = sum((row.flatten(1) @ row.flatten(1).T).double() for row in rows)
-    assert isinstance(gram, Tensor)
+    outputs = model(network.batch()[0].double()).sum(1)
+    directions = torch.eye(len(outputs), dtype=outputs.dtype)
+    rows = torch.autograd.grad(outputs, weights, directions, is_grads_batched=True)
+    gram = torch.stack([row.flatten(1) @ row.flatten(1).T for row in rows]).sum(0)
     if not bool(gram.isfinite().all()):
         return -math.inf
     eigenvalues = torch.linalg.eigvalsh(gram)
