@@ -320,6 +320,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--cache", type=Path)
     args = parser.parse_args()
+    for paths in (args.fit, args.on):
+        if len({record["outcome"]["trains"] for record in _read(paths)}) < 2:
+            parser.error(f"{', '.join(map(str, paths))}: an area needs networks that train and some that do not.")
     torch.set_num_threads(1)
     zoo = zoo_file.loaded(args.zoo)
     vars(zoo)["digits"] = functools.cache(zoo.digits)  # reading them again is no part of a method's time
