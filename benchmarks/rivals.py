@@ -67,17 +67,12 @@ def profiled(network: Network) -> dict[str, Any]:
     }
 
 
-def full_effort(network: Network) -> float:
-    return diagnose(profile(network.model, *network.batch(), effort="full")).trainable
-
-
 METHODS: dict[str, Callable[[Network], Any]] = {
     "profile": profiled,
-    "full": full_effort,
     **{rival.name: rival.measure for rival in RIVALS},
 }
-# They have nothing to fit, and take long.
-ONLY_ON_TEST = {"full", "10 Adam steps at 3 rates"}
+# It has nothing to fit, and takes long.
+ONLY_ON_TEST = {"10 Adam steps at 3 rates"}
 
 
 def measured(
@@ -189,10 +184,7 @@ class Method:
 
 def methods_of(known: Labelled, new: Labelled) -> list[Method]:
     """Every method on ``new``, leadline's first."""
-    methods = [
-        Method("leadline", new.scores("leadline"), new.seconds("profile"), probability=True),
-        Method("leadline, full effort", new.scores("full"), new.seconds("full"), probability=True),
-    ]
+    methods = [Method("leadline", new.scores("leadline"), new.seconds("profile"), probability=True)]
     for name, score in FITTED.items():
         seconds = 0.0 if name == "boosted trees on the config" else new.seconds("profile")
         methods.append(Method(name, score(known, new), seconds, probability=True))

@@ -149,8 +149,10 @@ def course(profile: Profile, expected: Mapping[str, float] | None = None) -> Cou
         expected: Metric -> its rate in decades a link, in order of execution, where theory gives one. A curve goes on
             at that rate where the interval of its own contains it: a chain's gains wander, and theory knows their mean.
     """
-    theory = expected or {}
-    level = 0.0 if still(theory) else math.nan
+    theory = dict(expected or {})
+    level = math.nan
+    if still(theory):
+        theory, level = dict.fromkeys(theory, 0.0), 0.0
     rounding = dtype_range(profile.dtype).eps / math.log(10)
     chain = hidden(profile)
     place = _places(chain)

@@ -17,6 +17,7 @@ from leadline.metrics.isometry import (
     orthogonality_gap as orthogonality_gap,
 )
 from leadline.metrics.jacobian import jacobian_singular_values as jacobian_singular_values
+from leadline.metrics.largest_step import LargestStep as LargestStep, largest_step as largest_step
 from leadline.metrics.likeness import (
     distinction as distinction,
     mean_abs_cosine as mean_abs_cosine,

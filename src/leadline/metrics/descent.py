@@ -6,10 +6,8 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from leadline._core.errors import UsageError
-from leadline.metrics._calls import call, main_output
+from leadline.metrics._line import landscape
 
 
 def relative_loss(
@@ -53,31 +51,6 @@ def relative_loss(
         >>> relative_loss(net, torch.ones(1, 1), torch.zeros(1, 1), steps=[0.0, 0.25, 1.0]).detach()
         tensor([1.0000, 0.2500, 1.0000])
     """
-    fixed = {name: p.detach() for name, p in model.named_parameters() if not p.requires_grad}
-    free = {name: p.detach().clone().requires_grad_() for name, p in model.named_parameters() if p.requires_grad}
-    if not free:
-        raise UsageError("`model` has no parameter that requires a gradient, so there is no step to take.")
-    buffers = dict(model.named_buffers())
-    loss = _default_loss if loss is None else loss
-    with torch.enable_grad():
-        start = loss(call(model, fixed | free, buffers, inputs), targets)
-        if start.ndim > 0 or not start.requires_grad:
-            raise UsageError(
-                f"`loss` must give a scalar that depends on the parameters, got shape {tuple(start.shape)}."
-            )
-        grads = torch.autograd.grad(start, list(free.values()), allow_unused=True, materialize_grads=True)
-    with torch.no_grad():
-        ratios = []
-        for step in steps.tolist() if isinstance(steps, Tensor) else steps:
-            moved = {name: p - step * g for (name, p), g in zip(free.items(), grads, strict=True)}
-            ratios.append(loss(call(model, fixed | moved, buffers, inputs), targets) / start)
-    return torch.stack(ratios)
-
-
-def _default_loss(outputs: Any, targets: Tensor) -> Tensor:
-    outputs = main_output(outputs)
-    if targets.is_floating_point():
-        return F.mse_loss(outputs, targets)
-    if outputs.shape[:-1] == targets.shape:  # classes on the last axis, as in token logits
-        outputs, targets = outputs.flatten(0, -2), targets.flatten()
-    return F.cross_entropy(outputs, targets)
+    around = landscape(model, inputs, targets, loss)
+    sizes = steps.tolist() if isinstance(steps, Tensor) else steps
+    return torch.stack([around.loss(around.moved(step, around.gradient)) / around.start for step in sizes])
