@@ -1,0 +1,4 @@
+HEALTHY = {}
+
+
+def healthy(name, seed): ...
