@@ -217,7 +217,8 @@ def dropped(family: str, rng: random.Random) -> Planted:
 
 
 _SKIPPED = {
-    "mlp": {"norm": ("batch", "layer"), "skip": 1, "activation": ("relu", "leaky_relu", "gelu", "silu", "elu", "tanh")},
+    # A branch that ends in a ReLU could not start at zero: nothing would ever change it.
+    "mlp": {"norm": ("batch", "layer"), "skip": 1, "activation": ("gelu", "silu", "elu", "tanh")},
     "resnet": {"norm": ("batch", "layer", "group")},
 }
 
@@ -310,7 +311,7 @@ def gain(family: str, rng: random.Random) -> Planted:
 @torch.no_grad()
 def growing(family: str, rng: random.Random) -> Planted:
     """From some block on, by a constant factor a block, 1.5 to 5 decades in all."""
-    fixed = {"mlp": {"skip": 1, "norm": ("batch", "layer", "rms"), "depth": range(6, 40)},
+    fixed = {"mlp": {"skip": 1, "norm": ("batch", "layer", "rms"), "depth": range(6, 40), "activation": UNBOUNDED},
              "resnet": {"norm": ("batch", "layer", "group"), "depth": (20, 32, 44, 56)}}  # fmt: skip
     net = draw(family, rng, **fixed[family]) if family in fixed else _transformer(family, rng, depth=range(6, 13))
     blocks = net.blocks
@@ -341,18 +342,22 @@ def far_out(family: str, rng: random.Random) -> Planted:
 
 
 @kind("norm removed where it hid the gain", "mlp", "resnet")
+@torch.no_grad()
 def bare(family: str, rng: random.Random) -> Planted:
-    """Weights ten or thirty times as large as usual, which every other norm undoes."""
-    norm = ("batch", "layer", "rms") if family == "mlp" else ("batch", "layer", "group")
+    """Weights in front of norms 10 to 300 times as large as usual, which every norm but one undoes."""
     if family == "mlp":
-        net = draw(family, rng, norm=norm, skip=0, activation="tanh", gain=round(10 ** rng.uniform(1.0, 2.0), 2))
+        times = round(10 ** rng.uniform(1.0, 2.0), 2)
+        net = draw(family, rng, norm=("batch", "layer", "rms"), skip=0, activation="tanh", gain=times)
         path = rng.choice(net.paths("blocks.*.norm"))
-        net.replace(path, None)
-        return planted(net, path.replace("norm", "linear"), f"{path} removed in front of a tanh", "saturation")
-    net = draw(family, rng, norm=norm, gain=round(10 ** rng.uniform(1.5, 2.5), 2), activation="relu")
-    path = rng.choice(net.paths("stage?.*.norm2"))
+        place, code = path.replace("norm", "linear"), "saturation"
+    else:
+        times = round(10 ** rng.uniform(1.5, 2.5), 2)
+        net = draw(family, rng, norm=("batch", "layer", "group"), activation="relu", gain=times)
+        path = rng.choice(net.paths("stage?.*.norm2"))
+        place, code = path.replace("norm", "conv"), "activation-growth"
+    net.module("head").weight.div_(times)
     net.replace(path, None)
-    return planted(net, path.replace("norm", "conv"), f"{path} removed", "activation-growth")
+    return planted(net, place, f"{path} removed", code)
 
 
 @kind("constant output")
@@ -391,11 +396,12 @@ def overflow(family: str, rng: random.Random) -> Planted:
     net = _network(family, rng, **norms.get(family, {}))
     dtype = rng.choice((torch.float16, torch.bfloat16))
     path, share = rng.choice(net.paths(*MAPS[family])), rng.choice((rng.uniform(1 / 8, 1 / 2), rng.uniform(2.0, 8.0)))
-    wanted = share * torch.finfo(dtype).max / net.output(path).abs().max().item()
-    weight = net.module(path).weight
-    bounded = min(wanted, torch.finfo(dtype).max / 2 / weight.abs().max().item())
-    weight.mul_(bounded)
+    weight, largest = net.module(path).weight, torch.finfo(dtype).max
+    wanted = share * largest / net.output(path).abs().max().item()
+    factor = min(wanted, largest / 2 / weight.abs().max().item())
+    weight.copy_(factor * weight.double())
     net.model.to(dtype)
     net.inputs = net.inputs.to(dtype) if net.inputs.is_floating_point() else net.inputs
+    share *= factor / wanted
     codes = ("nonfinite" if share > 1 else "overflow-risk", "activation-growth")
     return planted(net, path, f"{path} reaches {share:.3g} times the end of {dtype}", *codes)
