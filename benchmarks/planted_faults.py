@@ -5,8 +5,8 @@
 Faults of some twenty kinds (``planted_kinds.py``) are planted in perceptrons, ResNets, GPTs and ViTs of random design
 (``planted_models.py``), at random places and of random strength; what is true of each is fixed beforehand. The right
 code is found where an error or a warning has it, not a note; the right layer where such a finding stands at the planted
-module, at a module around it or inside it, or at the layer before or after in order of execution. A healthy network
-(``healthy_models.py``, and every network before its fault was planted) must have no error. ``--case`` shows one case.
+module, at a module around it or inside it, or at the layer before or after in order of execution. Healthy networks
+(``healthy_models.py``, and a quarter as many drawn as those with faults) must have no error. ``--case`` shows one case.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from typing import Any
 import timing  # noqa: F401 (one thread)
 from healthy_models import HEALTHY, healthy
 from planted_kinds import KINDS, Planted
+from planted_models import LAST, MAPS, draw, widen
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -112,13 +113,27 @@ def told(result: dict[str, Any]) -> Iterator[str]:
     yield from (f"    {each}" for each in result["findings"] or ["nothing"])
 
 
-def healthy_errors(seed: int, cases: int) -> dict[str, list[str]]:
+def healthy_errors(seed: int) -> dict[str, list[str]]:
     """Error-level findings of every healthy network by its name."""
     found = {}
     for name in track(HEALTHY, description="healthy", transient=True):
-        diagnosis = leadline.diagnose(leadline.profile(*healthy(name, seed)))
-        found[name] = [f"{f.code} at {f.layer}: {f.message}" for f in diagnosis.findings if f.severity == "error"]
+        found[name] = _errors(leadline.diagnose(leadline.profile(*healthy(name, seed))))
     return found
+
+
+def drawn_errors(seed: int, count: int) -> dict[str, list[str]]:
+    """The same of networks drawn as those that faults are planted in."""
+    found = {}
+    for i in track(range(count), description="without a fault", transient=True):
+        rng, family = random.Random(f"{seed}/healthy/{i}"), list(MAPS)[i % len(MAPS)]
+        net = draw(family, rng)
+        net = widen(net, rng) if family in LAST else net
+        found[f"{i}: {net}"] = _errors(leadline.diagnose(leadline.profile(net.model, net.inputs, net.targets)))
+    return found
+
+
+def _errors(diagnosis: Diagnosis) -> list[str]:
+    return [f"{f.code} at {f.layer}: {f.message}" for f in diagnosis.findings if f.severity == "error"]
 
 
 def show(index: int, seed: int) -> None:
@@ -138,21 +153,22 @@ def main() -> None:
     if args.case is not None:
         return show(args.case, args.seed)
     results = [outcome(i, args.seed) for i in track(range(args.count), description="planted", transient=True)]
-    errors = healthy_errors(args.seed, args.count)
+    errors, drawn = healthy_errors(args.seed), drawn_errors(args.seed, args.count // 4)
     console = Console(width=max(Console().width, 120), highlight=False, markup=False)
     console.print(table(results))
     for result in results:
         if not (result["code"] and result["layer"]):
             console.print("\n".join(told(result)), soft_wrap=True)
-    wrong = {name: found for name, found in errors.items() if found}
-    console.print(f"{len(errors)} healthy networks, {len(wrong)} with an error")
-    for name, found in wrong.items():
-        console.print("\n".join([f"  {name}:", *(f"    {each}" for each in found)]), soft_wrap=True)
+    for what, each in (("healthy architectures", errors), ("drawn networks without a fault", drawn)):
+        wrong = {name: found for name, found in each.items() if found}
+        console.print(f"{len(each)} {what}, {len(wrong)} with an error")
+        for name, found in wrong.items():
+            console.print("\n".join([f"  {name}:", *(f"    {line}" for line in found)]), soft_wrap=True)
     first = sum(result["first"] for result in results) / max(len(results), 1)
     many = sum(result["roots"] for result in results) / max(len(results), 1)
     console.print(f"The first finding has a right code in {first:.1%}; {many:.2f} errors and warnings a fault.")
     if args.json:
-        args.json.write_text(json.dumps({"planted": results, "healthy": errors}, indent=1))
+        args.json.write_text(json.dumps({"planted": results, "healthy": errors, "drawn": drawn}, indent=1))
 
 
 if __name__ == "__main__":

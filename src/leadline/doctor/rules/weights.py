@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from statistics import median
+from statistics import median, median_low
 
 from leadline._core.diagnosis import Finding
 from leadline._core.profile import Profile
@@ -22,7 +22,7 @@ def large_weight(profile: Profile, *, limit: float = 30.0) -> Iterator[Finding]:
     its square: the layer stays as it is. Of two that are alike the smaller one is the usual one, unless most weights of
     the network are larger.
     """
-    of_all = median(_gain(profile, name) for name in profile.weight_norms) if profile.weight_norms else 0.0
+    of_all = median_low([_gain(profile, name) for name in profile.weight_norms] or [0.0])
     for group, gains in _gains(profile):
         usual = median(gains) if len(group) >= 3 else max(min(gains), of_all)
         for name, gain in zip(group, gains, strict=True):
