@@ -6,6 +6,7 @@ norm undoes it forward, and divides the gradient of that weight alone); a frozen
 taken from one block of an ordinary network (what follows sets the scale anew); a residual branch whose last gain is 0.
 """
 
+import math
 import random
 import types
 from collections.abc import Callable, Sequence
@@ -132,7 +133,7 @@ def dead(family: str, rng: random.Random) -> Planted:
         net.replace(path.replace("linear", "norm"), None)
         module = net.module(path)
     low = -5.0 - rng.uniform(6.0, 60.0) * net.output(path).std().item()
-    module.bias[: round(share * len(module.bias))] = low
+    module.bias[: math.ceil(share * len(module.bias))] = low
     return planted(net, path, f"{share:.0%} of the biases of {path} are {low:.3g}", "dead-units")
 
 

@@ -49,18 +49,18 @@ def activation_decay(
 
 
 @rule("activation-growth", source=Source(key="zhang2019", locator="section 2"))
-def branch_growth(profile: Profile, *, limit: float = 1.0, step: float = 1.5) -> Iterator[Finding]:
+def branch_growth(profile: Profile, *, limit: float = 1.0, times: float = 30.0) -> Iterator[Finding]:
     """Residual branches whose output grows with depth by more than ``limit`` decades, at a rate beyond chance.
 
     In a residual network every block should add its share: behind a norm all branches start equally large, and their
     share of the stream falls like 1/depth. Branches ten times as large at the end as at the start leave the early
-    blocks without a say in the output, even where the stream as a whole stays within its limit. One branch ``step``
-    decades larger, a factor of 30, than both beside it and than most is named by itself.
+    blocks without a say in the output, even where the stream as a whole stays within its limit. One branch ``times``
+    as large as both beside it and as most is named by itself.
     """
     of = drift(trend(profile, "branch_rms"))
     layer = onset(of)
     if not (of.geometric and of.decades > limit) or layer is None:
-        yield from _large_branches(profile, 10**step)
+        yield from _large_branches(profile, times)
         return
     yield Finding(
         code="activation-growth",
