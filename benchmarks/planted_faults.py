@@ -28,6 +28,7 @@ from rich.table import Table
 import leadline
 from leadline._core.diagnosis import Diagnosis, Finding
 from leadline._core.profile import Profile
+from leadline._core.randomness import seeded
 from leadline.doctor.layers import layer_of
 
 CELLS = list(KINDS)
@@ -117,7 +118,8 @@ def healthy_errors(seed: int) -> dict[str, list[str]]:
     """Error-level findings of every healthy network by its name."""
     found = {}
     for name in track(HEALTHY, description="healthy", transient=True):
-        found[name] = _errors(leadline.diagnose(leadline.profile(*healthy(name, seed))))
+        with seeded(seed):  # some draw as they run
+            found[name] = _errors(leadline.diagnose(leadline.profile(*healthy(name, seed))))
     return found
 
 
