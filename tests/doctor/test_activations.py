@@ -99,3 +99,54 @@ def test_a_norm_between_two_blocks_sets_the_scale_and_no_block_is_blamed_for_it(
     louder = (*layers[:3], replace(layers[3], metrics={"rms": 1000.0}), *layers[4:])
     (finding,) = found(Profile(layers=louder), "activation-growth")
     assert finding.layer == "blocks.2" and "1000 times larger" in finding.message
+
+
+@pytest.mark.parametrize("place", [0, 4, 9])
+def test_one_branch_much_larger_than_the_others_is_named(place):
+    sizes = [40.0 if i == place else 1.0 for i in range(10)]
+    (finding,) = found(chain({"branch_rms": sizes}), "activation-growth")
+    assert (finding.layer, finding.severity) == (f"fc{place}", "warning")
+    assert "a root mean square of 40" in finding.message
+
+
+@pytest.mark.parametrize("sizes", [[1.0] * 5 + [40.0] * 5, [1e-6, 0.0, 0.0, 0.0, 0.0], [1.0, 40.0]])
+def test_branches_that_are_large_together_or_zero_otherwise_are_not(sizes):
+    assert found(chain({"branch_rms": sizes}), "activation-growth") == []
+
+
+def test_branches_that_grow_in_a_part_of_the_chain_are_found_where_they_begin():
+    sizes = geometric(10, 0.0) + [10 ** (0.8 * i) for i in range(1, 6)]
+    (finding,) = found(chain({"branch_rms": sizes}), "activation-growth")
+    assert finding.layer == "fc10"
+    assert "grow by 0.8 decades" in finding.message
+
+
+def stem(kind: str, rms: float) -> Profile:
+    sizes = {"stem": 1.0, "norm": rms, "blocks.0": 1.5 * rms, "blocks.1": 2.0 * rms, "blocks.2": 2.3 * rms}
+    kinds = {"stem": "Conv2d", "norm": kind}
+    return Profile(
+        layers=tuple(
+            LayerProfile(
+                name=name,
+                kind=kinds.get(name, "Block"),
+                role="block" if name not in kinds else "leaf",
+                depth=i,
+                metrics={"rms": size},
+            )
+            for i, (name, size) in enumerate(sizes.items())
+        )
+    )
+
+
+def test_a_norm_that_multiplies_what_it_evens_out_is_named():
+    (finding,) = found(stem("LayerNorm", 100.0), "activation-growth")
+    assert finding.layer == "norm" and "the norm has a root mean square of 100" in finding.message
+    assert found(stem("LayerNorm", 1.0), "activation-growth") == []
+    assert found(replace(stem("BatchNorm2d", 100.0), mode="eval"), "activation-growth") == []
+
+
+def test_a_map_right_in_front_of_a_norm_may_have_any_size():
+    layers = stem("LayerNorm", 1.0).layers
+    loud = replace(layers[0], metrics={"rms": 1000.0})
+    inputs = LayerProfile(name="", kind="Tensor", role="input", depth=0, metrics={"rms": 1.0})
+    assert found(Profile(layers=(loud, *layers[1:]), inputs=inputs), "activation-growth") == []

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from tests.doctor.synthetic import chain, found, geometric
 
-from leadline._core.profile import LayerProfile
+from leadline._core.profile import LayerProfile, Profile
 
 
 @pytest.mark.parametrize(
@@ -124,3 +124,53 @@ def test_a_weight_far_larger_than_its_like_is_named(factor, count):
     findings = found(profile, "activation-growth")
     assert len(findings) == count
     assert all(f"{factor:.4g} times as much" in finding.message for finding in findings)
+
+
+def test_positions_that_one_layer_makes_alike_to_the_end_are_named_there():
+    (finding,) = found(chain({"token_distinction": [0.8, 0.6, 1e-6, 1e-6, 2e-6]}), "token-collapse")
+    assert (finding.layer, finding.severity) == ("fc2", "warning")
+    assert "a share of 1e−6" in finding.message and "of what it reads 0.6" in finding.message
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0.8, 0.6, 1e-6, 0.5, 0.5],  # a skip brings them back
+        [0.8, 0.6, 2e-3, 2e-3, 2e-3],  # not as alike as that
+        [0.9, 2e-3, 2e-3, 2e-3, 0.9e-3],  # hardly over the limit, by a small step
+    ],
+)
+def test_positions_that_stay_apart_are_no_collapse(values):
+    assert found(chain({"token_distinction": values}), "token-collapse") == []
+
+
+def blocks(depth, **fields):
+    layers = tuple(
+        LayerProfile(name=f"stage{i}.0", kind="Block", role="block", depth=i, metrics={"rms": 1.0})
+        for i in range(1, depth + 1)
+    )
+    return Profile(layers=layers, **fields)
+
+
+def weights(depth, gain):
+    names = [f"stage{i}.0.conv2.weight" for i in range(1, depth + 1)]
+    norms = dict.fromkeys(names, 4.0) | {names[-1]: 4.0 * gain}
+    return {"weight_norms": norms, "weight_shapes": dict.fromkeys(names, (16, 16))}
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+def test_a_zero_among_the_same_weights_of_a_few_stages_is_named(depth):
+    (finding,) = found(blocks(depth, **weights(depth, 0.0)), "constant-output")
+    assert finding.layer == f"stage{depth}.0"
+
+
+@pytest.mark.parametrize(("gain", "count"), [(40.0, 1), (20.0, 0)])
+@pytest.mark.parametrize("depth", [2, 3])
+def test_the_larger_of_two_weights_of_one_place_is_held_against_the_other(depth, gain, count):
+    assert len(found(blocks(depth, **weights(depth, gain)), "activation-growth")) == count
+
+
+def test_a_last_map_at_zero_in_every_block_is_meant_where_its_neighbour_has_the_same_name():
+    names = [f"stage{i}.0.{j}.weight" for i in (1, 2) for j in (0, 2)]
+    norms = {name: 0.0 if ".2." in name else 4.0 for name in names}
+    assert found(blocks(2, weight_norms=norms, weight_shapes=dict.fromkeys(names, (16, 16))), "constant-output") == []

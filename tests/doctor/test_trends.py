@@ -4,7 +4,7 @@ import pytest
 from tests.doctor.synthetic import EMPTY, chain, geometric
 
 from leadline._core.profile import LayerProfile, Profile
-from leadline.doctor.trends import chain_steps, onset, stand_apart, trend
+from leadline.doctor.trends import chain_steps, drift, onset, stand_apart, trend
 
 
 def test_a_trend_without_faults_has_the_rate_of_the_profile():
@@ -71,3 +71,21 @@ def test_a_fault_among_steps_of_several_kinds_is_held_against_its_like():
         for i, (name, value) in enumerate(zip(names, values, strict=True))
     ]
     assert [step.layer.name for step in stand_apart(chain_steps(layers, "rms"), apart=1.0)] == ["3.a"]
+
+
+def test_a_part_that_drifts_between_parts_that_stand_still_is_a_drift_of_its_own():
+    values = geometric(14, 0.0) + [10 ** (0.8 * i) for i in range(1, 6)]
+    values += [values[-1]] * 12
+    of = trend(chain({"rms": values}), "rms", apart=1.5)
+    assert not of.geometric
+    part = drift(of)
+    assert part.part and [step.layer.name for step in part.steps] == [f"fc{i}" for i in range(14, 19)]
+    assert part.rate.estimate == pytest.approx(0.8, abs=1e-3) and part.decades == pytest.approx(4.0, abs=1e-2)
+    assert onset(part).name == "fc14"
+    assert onset(part, backward=True).name == "fc18"
+
+
+def test_what_wanders_without_a_drift_has_no_part_that_drifts():
+    values = [10 ** (0.3 * math.cos(2.4 * i)) for i in range(40)]
+    of = trend(chain({"rms": values}), "rms")
+    assert drift(of) is of and drift(trend(EMPTY, "rms")).steps == ()

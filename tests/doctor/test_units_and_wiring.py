@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from tests.doctor.synthetic import chain, found
 
@@ -55,3 +57,22 @@ def test_dead_units_are_not_told_by_a_few_values(batch, count):
 def test_positions_of_one_map_are_many_values():
     layer = LayerProfile(name="conv", kind="Conv2d", depth=0, shape=(1, 16, 8, 8), metrics={"dead_fraction": 0.9})
     assert len(found(Profile(layers=(layer,)), "dead-units")) == 1
+
+
+def test_of_unused_layers_that_ran_in_a_row_the_last_is_named():
+    profile = chain({"rms": [1.0] * 6}, unused=("fc0", "fc1", "fc2", "fc5"))
+    used = [replace(layer, parameters=0 if layer.name in ("fc0", "fc2") else 4) for layer in profile.layers]
+    first, second = found(replace(profile, layers=tuple(used)), "unused-layer")
+    assert (first.layer, second.layer) == ("fc2", "fc5")
+    assert "nor did that of fc0 and fc1 in front of it" in first.message
+    assert first.evidence["modules"] == ["fc0", "fc1", "fc2"]
+
+
+def test_of_several_activations_in_a_layer_the_most_saturated_counts():
+    layer = LayerProfile(
+        name="block", kind="B", depth=0, saturated_layer="block.a", saturated_share=0.95,
+        metrics={"saturated_fraction": 0.48},
+    )  # fmt: skip
+    (finding,) = found(Profile(layers=(layer,)), "saturation")
+    assert finding.severity == "warning"
+    assert "95 % of the activations of block.a are saturated" in finding.message

@@ -115,7 +115,9 @@ def test_saturated_entries_are_those_with_little_slope(name: str, batch: Tensor)
     expected = float((slope <= 0.05 * steepest).double().mean())
     assert 0.2 < expected < 1
     # An entry on the very limit may fall on either side in float32.
-    assert leadline.profile(model, batch)["linear"].saturated_fraction == pytest.approx(expected, abs=2 / 640)
+    layer = leadline.profile(model, batch)["linear"]
+    assert layer.saturated_fraction == pytest.approx(expected, abs=2 / 640)
+    assert (layer.saturated_layer, layer.saturated_share) == ("linear", layer.saturated_fraction)
 
 
 @pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name not in TWO_SIDED | {"relu6"}])

@@ -85,6 +85,8 @@ class LayerProfile:
         trained: How many of those entries require a gradient.
         dead_layer: Name of the module with the largest share of dead units, where there are any.
         dead_share: That share; ``dead_fraction`` is over all activations of the layer.
+        saturated_layer: Name of the module with the largest share of saturated entries, where there are any.
+        saturated_share: That share; ``saturated_fraction`` is over all activations of the layer.
         metrics: The numbers by name, the keys of ``METRICS``.
     """
 
@@ -105,6 +107,8 @@ class LayerProfile:
     trained: int = 0
     dead_layer: str = ""
     dead_share: float = math.nan
+    saturated_layer: str = ""
+    saturated_share: float = math.nan
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

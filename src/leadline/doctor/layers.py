@@ -1,9 +1,10 @@
 """Which layer of a profile a parameter belongs to, and which parameters are alike."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from leadline._core.profile import Profile
+from leadline._core.profile import LayerProfile, Profile
 
 
 def layer_of(profile: Profile, module: str) -> str:
@@ -37,16 +38,25 @@ def module_of(parameter: str) -> str:
     return parameter.rpartition(".")[0] or parameter
 
 
-def alike(parameters: Iterable[str]) -> list[list[str]]:
-    """Parameters grouped by their name with every number between dots left open.
+def alike(profile: Profile, parameters: Iterable[str]) -> list[list[str]]:
+    """Parameters grouped with their like: those at the same place of blocks whose names differ in numbers only.
 
-    >>> alike(["h.0.fc.weight", "h.1.fc.weight", "head.weight"])
-    [['h.0.fc.weight', 'h.1.fc.weight'], ['head.weight']]
+    Outside of blocks those whose own names are the same with every number between dots left open.
     """
     groups = defaultdict(list)
     for name in parameters:
-        groups[pattern(name)].append(name)
+        block = block_of(profile, name)
+        groups[_NUMBER.sub("*", block), name.removeprefix(block) if block else pattern(name)].append(name)
     return list(groups.values())
+
+
+_NUMBER = re.compile(r"\d+")
+
+
+def block_of(profile: Profile, parameter: str) -> str:
+    """The block of the profile that holds ``parameter``; empty where none does."""
+    layer = layer_of(profile, parameter)
+    return layer if layer in profile.named and profile.named[layer].role == "block" else ""
 
 
 def pattern(name: str) -> str:
@@ -61,3 +71,8 @@ def pattern(name: str) -> str:
 def depth_of(profile: Profile, layer: str) -> int:
     """Place of ``layer`` in the order of execution; behind all others for what is no layer of the profile."""
     return profile.named[layer].depth if layer in profile.named else len(profile.layers)
+
+
+def is_norm(profile: Profile, layer: LayerProfile) -> bool:
+    """Whether ``layer`` is a normalisation that took the statistics of this batch, and so sets the scale anew."""
+    return "Norm" in layer.kind and not (profile.mode == "eval" and "BatchNorm" in layer.kind)

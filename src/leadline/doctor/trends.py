@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
@@ -48,12 +48,14 @@ class Trend:
         steps: Every step, in order of execution.
         apart: The steps that stand apart from the others: faults of one layer.
         rate: Decades per layer of the steps that do not, in order of execution.
+        part: Whether these are the steps of a part of the chain, beside which the metric stands still.
     """
 
     metric: str
     steps: tuple[Step, ...]
     apart: tuple[Step, ...]
     rate: Rate
+    part: bool = False
 
     @property
     def decades(self) -> float:
@@ -90,6 +92,24 @@ def trend(profile: Profile, metric: str, *, apart: float = 1.0, floor: float = 0
         # A hole in front of the value: `rate` does not join across it.
         values += [math.nan] * (step in alone) + [log10(getattr(step.layer, metric))]
     return Trend(metric=metric, steps=steps, apart=outliers, rate=rate(values))
+
+
+def drift(of: Trend, *, least: int = 4) -> Trend:
+    """The trend where it is a drift; otherwise that of the part of the chain which drifts, where one does.
+
+    Args:
+        of: A trend along the whole chain.
+        least: Steps that such a part has at least.
+    """
+    counted = _counted(of)
+    if of.geometric or of.rate.over == "draws":
+        return of
+    first, last = _moving([step.decades for step in counted])
+    if not least <= last - first < len(counted):
+        return of
+    part = counted[first:last]
+    values = np.concatenate([[0.0], np.cumsum([step.decades for step in part])])
+    return replace(of, steps=tuple(part), rate=rate(values.tolist()), part=True)
 
 
 def chain_steps(chain: Sequence[LayerProfile], metric: str) -> tuple[Step, ...]:
@@ -130,12 +150,40 @@ def stand_apart(steps: Sequence[Step], *, apart: float, deviations: float = 6.0)
 
 def onset(trend: Trend, *, backward: bool = False) -> LayerProfile | None:
     """The first layer of the drift, from the input or from the loss: behind the steps that are as good as zero."""
-    apart = set(trend.apart)
-    counted = [step for step in trend.steps if math.isfinite(step.decades) and step not in apart]
-    ordered = counted[::-1] if backward else counted
-    if not ordered:
+    counted = _counted(trend)
+    if not counted:
         return None
-    return ordered[_quiet([step.decades for step in ordered])].layer
+    first, last = _moving([step.decades for step in counted])
+    return counted[last - 1 if backward else first].layer
+
+
+def _counted(of: Trend) -> list[Step]:
+    apart = set(of.apart)
+    return [step for step in of.steps if math.isfinite(step.decades) and step not in apart]
+
+
+def _moving(u: Sequence[float]) -> tuple[int, int]:
+    """Ends of the steps that are better told as having one rate, with steps of zero in front and behind."""
+    if not u:
+        return 0, 0
+    first = _quiet(u)
+    last = len(u) - _quiet(u[first:][::-1])
+    return (first, last) if first or last < len(u) else _between(u)
+
+
+def _between(u: Sequence[float], *, gain: float = 20.0, places: int = 256) -> tuple[int, int]:
+    """The same where zeros at one end alone are no better: both ends are sought at once, at so many places."""
+    x = np.asarray(u, dtype=np.float64)
+    n, sums, squares = len(x), np.concatenate([[0.0], np.cumsum(x)]), float(x @ x)
+    ends = np.unique(np.linspace(0, n, min(n + 1, places)).astype(int))
+    length = np.maximum(ends[None, :] - ends[:, None], 0)
+    told = np.where(length > 0, (sums[ends][None, :] - sums[ends][:, None]) ** 2 / np.maximum(length, 1), 0.0)
+    i, j = np.unravel_index(int(np.argmax(told)), told.shape)
+    left = max(squares - float(told[i, j]), 0.0)
+    won = float(told[i, j]) - sums[-1] ** 2 / n
+    if n >= 4 and won > gain * left / max(n - 3, 1) and won > 1e-12 * squares:
+        return int(ends[i]), int(ends[j])
+    return 0, n
 
 
 def _quiet(u: Sequence[float], *, gain: float = 15.0) -> int:

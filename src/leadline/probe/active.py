@@ -151,11 +151,21 @@ def activation_metrics(active: Sequence[Active]) -> dict[str, float]:
 
 def deadest(active: Sequence[Active]) -> tuple[str, float]:
     """Path of the layer with the largest share of dead units, empty where there is none, and that share."""
-    worst = max((a for a in active if a.units), key=lambda a: a.dead / a.units, default=None)
+    return _worst([(a, a.dead, a.units) for a in active])
+
+
+def most_saturated(active: Sequence[Active]) -> tuple[str, float]:
+    """Path of the layer with the largest share of saturated entries, empty where there is none, and that share."""
+    return _worst([(a, a.saturated, a.entries) for a in active])
+
+
+def _worst(counted: Sequence[tuple[Active, int, int]]) -> tuple[str, float]:
+    worst = max((each for each in counted if each[2]), key=lambda each: each[1] / each[2], default=None)
     if worst is None:
         return "", math.nan
-    where = worst.owner or worst.inside
-    return "" if where is None or not worst.dead else where.path, worst.dead / worst.units
+    active, some, whole = worst
+    where = active.owner or active.inside
+    return "" if where is None or not some else where.path, some / whole
 
 
 def parts_of(call: Call, inner: Sequence[Call], active: Sequence[Active]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from torch.autograd.graph import Node
 from leadline._core.profile import LayerProfile, Profile
 from leadline._core.unstored import UnstoredWeight
 from leadline._version import __version__
-from leadline.probe.active import Active, ByLayer, activation_metrics, deadest, parts_of
+from leadline.probe.active import Active, ByLayer, activation_metrics, deadest, most_saturated, parts_of
 from leadline.probe.capture import Call
 from leadline.probe.graph import REENTRANT, paths_behind
 from leadline.probe.inputs import Batch, repeated_samples
@@ -120,6 +120,7 @@ def _records(done: Pass) -> Iterator[LayerProfile]:
         is_unit, own_kind = call.path in done.units, kind(call.module)
         active = activations.of(call)
         dead_layer, dead_share = deadest(active)
+        saturated_layer, saturated_share = most_saturated(active)
         # Parameters belong to the first call of a module, and their entries count where they were met first.
         own = [names[id(p)] for p in _held(call.module, done.parts)] if call.name == call.path else []
         counted = [name for name in own if name.startswith(f"{call.path}.") or not call.path]
@@ -141,6 +142,8 @@ def _records(done: Pass) -> Iterator[LayerProfile]:
             trained=sum(sizes[name] for name in counted if name in trained),
             dead_layer=dead_layer,
             dead_share=dead_share,
+            saturated_layer=saturated_layer,
+            saturated_share=saturated_share,
             metrics={name: value for name, value in metrics.items() if not math.isnan(value)},
             **view,
         )

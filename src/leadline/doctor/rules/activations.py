@@ -4,13 +4,16 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
+from statistics import median
 
 from leadline._core.diagnosis import Finding, Severity
 from leadline._core.profile import LINEAR_KINDS, Profile, own_name
 from leadline._core.sources import Source
 from leadline._core.wording import count, decades, factor, figure
+from leadline.doctor.layers import is_norm
 from leadline.doctor.registry import rule
-from leadline.doctor.trends import Step, Trend, chain_steps, onset, trend
+from leadline.doctor.trends import Step, Trend, chain_steps, drift, onset, trend
 
 
 @rule("activation-growth", source=Source(key="he2015", locator="section 2.2"))
@@ -26,7 +29,7 @@ def activation_growth(
     and head are held against the layer in front.
     """
     of = trend(profile, "rms", apart=step)
-    yield from _geometric(profile, of, "activation-growth", of.decades, limit, error)
+    yield from _geometric(profile, drift(of), "activation-growth", limit, error)
     yield from _by_one_layer(profile, of, "activation-growth", step, step_error)
 
 
@@ -41,21 +44,23 @@ def activation_decay(
     by itself, as an error from ``step_error`` on; layers whose output is exactly constant are ``constant-output``.
     """
     of = trend(profile, "rms", apart=step)
-    yield from _geometric(profile, of, "activation-decay", -of.decades, limit, error)
+    yield from _geometric(profile, drift(of), "activation-decay", limit, error)
     yield from _by_one_layer(profile, of, "activation-decay", step, step_error)
 
 
 @rule("activation-growth", source=Source(key="zhang2019", locator="section 2"))
-def branch_growth(profile: Profile, *, limit: float = 1.0) -> Iterator[Finding]:
+def branch_growth(profile: Profile, *, limit: float = 1.0, times: float = 30.0) -> Iterator[Finding]:
     """Residual branches whose output grows with depth by more than ``limit`` decades, at a rate beyond chance.
 
     In a residual network every block should add its share: behind a norm all branches start equally large, and their
     share of the stream falls like 1/depth. Branches ten times as large at the end as at the start leave the early
-    blocks without a say in the output, even where the stream as a whole stays within its limit.
+    blocks without a say in the output, even where the stream as a whole stays within its limit. One branch ``times``
+    as large as both beside it and as most is named by itself.
     """
-    of = trend(profile, "branch_rms")
+    of = drift(trend(profile, "branch_rms"))
     layer = onset(of)
     if not (of.geometric and of.decades > limit) or layer is None:
+        yield from _large_branches(profile, times)
         return
     yield Finding(
         code="activation-growth",
@@ -68,8 +73,24 @@ def branch_growth(profile: Profile, *, limit: float = 1.0) -> Iterator[Finding]:
     )
 
 
-def _geometric(profile: Profile, of: Trend, code: str, over: float, limit: float, error: float) -> Iterator[Finding]:
-    layer = onset(of)
+def _large_branches(profile: Profile, limit: float) -> Iterator[Finding]:
+    layers = [layer for layer in profile.chain if 0 <= layer.branch_rms < math.inf]
+    sizes = [layer.branch_rms for layer in layers]
+    for i, (layer, size) in enumerate(zip(layers, sizes, strict=True)):
+        usual = max([median(sizes), *sizes[max(i - 1, 0) : i], *sizes[i + 1 : i + 2]])
+        if len(layers) >= 3 and 0 < limit * usual < size:
+            yield Finding(
+                code="activation-growth",
+                layer=layer.name,
+                severity="warning",
+                message=f"{layer.name}: its branch has a root mean square of {figure(size)}, those beside it and most "
+                f"others at most {figure(usual)}.",
+                evidence={"metric": "branch_rms", "branch": size, "usual": usual},
+            )
+
+
+def _geometric(profile: Profile, of: Trend, code: str, limit: float, error: float) -> Iterator[Finding]:
+    layer, over = onset(of), of.decades if code == "activation-growth" else -of.decades
     if not (of.geometric and over > limit) or layer is None:
         return
     severity: Severity = "error" if over > error else "warning"
@@ -110,7 +131,8 @@ def _behind_norm(profile: Profile, step: Step) -> Step:
 def _around(profile: Profile) -> tuple[Step, ...]:
     """The steps in front of the chain and behind it: from the input into the stem, and into the head.
 
-    An embedding reads no numbers, and a norm sets them anew: neither makes a step. A small head is a usual start.
+    An embedding reads no numbers, and a norm sets them anew: neither makes a step, nor does a map right in front of a
+    norm. A small head is a usual start.
     """
     if not profile.chain:
         return ()
@@ -123,7 +145,10 @@ def _around(profile: Profile) -> tuple[Step, ...]:
         if not first.depth < step.layer.depth <= last and _reads(step)
         if step.layer is first or names[own_name(step.layer.name)] == 1
     ]
-    return tuple(step for step in steps if step.decades > 0 or step.layer is not ordered[-1])
+    normed = {a.name for a, b in pairwise(profile.layers) if is_norm(profile, b)}
+    return tuple(
+        step for step in steps if step.layer.name not in normed and (step.decades > 0 or step.layer is not ordered[-1])
+    )
 
 
 def _reads(step: Step) -> bool:

@@ -9,7 +9,7 @@ from leadline._core.sources import Source
 from leadline._core.wording import count, decades, figure
 from leadline.doctor.ranges import dtype_range
 from leadline.doctor.registry import rule
-from leadline.doctor.trends import onset, trend
+from leadline.doctor.trends import drift, onset, trend
 
 
 @rule("rank-collapse", source=Source(key="daneshmand2020", locator="theorem 2"))
@@ -70,9 +70,32 @@ def token_collapse(profile: Profile, *, limit: float = 1e-3, error: float = 1e-1
     Attention averages positions; without the skip around it they become alike at a doubly exponential rate. With
     skips the distinction of positions stays near that of the embeddings. 1e-3 is a relative difference of 3 %;
     ``error``, 1e-10, is where samples are lost too. One block that runs many times, as in ALBERT, is a warning at most:
-    what repeats one map lines up with what that map favours, and the first step changes every repeat.
+    what repeats one map lines up with what that map favours, and the first step changes every repeat. A single layer
+    behind which positions are alike to the end, by a drop of a decade or more, is a warning too.
     """
-    yield from _alike(profile, "token_distinction", "token-collapse", limit, error, "positions")
+    drifts = list(_alike(profile, "token_distinction", "token-collapse", limit, error, "positions"))
+    yield from drifts or _alike_at_once(profile, limit)
+
+
+def _alike_at_once(profile: Profile, limit: float, *, drop: float = 0.1) -> Iterator[Finding]:
+    measured = [layer for layer in profile.layers if layer.token_distinction >= 0]
+    chain = {layer.name for layer in profile.chain}
+    cut = len(measured)
+    while cut and measured[cut - 1].token_distinction < limit:
+        cut -= 1
+    before = measured[cut - 1].token_distinction if cut else math.nan
+    first = next((layer for layer in measured[cut:] if layer.name in chain), None)
+    if first is None or first.token_distinction > drop * before:
+        return
+    what = "nothing" if first.token_distinction == 0 else f"a share of {figure(first.token_distinction)}"
+    yield Finding(
+        code="token-collapse",
+        layer=first.name,
+        severity="warning",
+        message=f"{first.name}: from here on positions are alike: {what} of their squared length tells them apart"
+        f"{'' if math.isnan(before) else f', of what it reads {figure(before)}'}.",
+        evidence={"metric": "token_distinction", "distinction": first.token_distinction, "before": before},
+    )
 
 
 @rule("constant-output", source=Source(key="leadline"))
@@ -125,10 +148,10 @@ def _alike(profile: Profile, metric: str, code: str, limit: float, error: float,
     chain = [layer for layer in profile.chain if not math.isnan(getattr(layer, metric))]
     if len(chain) < 2:
         return
-    of = trend(profile, metric, apart=2.0, floor=_rounding(chain[0]))
+    of = drift(trend(profile, metric, apart=2.0, floor=_rounding(chain[0])))
     end = min(getattr(layer, metric) for layer in chain[-3:])
     # What the drift alone leaves: a single layer that ends everything is another finding.
-    left = getattr(chain[0], metric) * 10 ** (of.rate.estimate * (len(chain) - 1))
+    left = getattr(chain[0], metric) * 10 ** (of.decades if of.part else of.rate.estimate * (len(chain) - 1))
     layer = onset(of)
     if not (of.geometric and end < limit and left < limit) or layer is None:
         return

@@ -11,7 +11,7 @@ from leadline._core.wording import count, decades, factor, figure
 from leadline.doctor.design import Design, recognise
 from leadline.doctor.ranges import dtype_range
 from leadline.doctor.registry import rule
-from leadline.doctor.trends import Step, Trend, onset, trend
+from leadline.doctor.trends import Step, Trend, drift, onset, trend
 
 
 @rule("gradient-explosion", source=Source(key="schoenholz2017", locator="eq. 15"))
@@ -29,7 +29,7 @@ def gradient_explosion(
     """
     of = trend(profile, "grad_norm", apart=step)
     source = _explosion_source(recognise(profile))
-    for finding in _geometric(profile, of, "gradient-explosion", -of.decades, limit, error):
+    for finding in _geometric(profile, drift(of), "gradient-explosion", limit, error):
         yield replace(finding, source=source)
     yield from _by_one_layer(of, "gradient-explosion", step)
 
@@ -56,7 +56,7 @@ def gradient_vanishing(
     whose backward lets less than the usual pass by ``step`` decades, or nothing at all, is named by itself.
     """
     of = trend(profile, "grad_norm", apart=step)
-    yield from _geometric(profile, of, "gradient-vanishing", of.decades, limit, error)
+    yield from _geometric(profile, drift(of), "gradient-vanishing", limit, error)
     yield from _by_one_layer(of, "gradient-vanishing", step)
 
 
@@ -83,7 +83,8 @@ def aligned_gradients(profile: Profile, *, limit: float = 0.95, least: int = 8) 
             return
 
 
-def _geometric(profile: Profile, of: Trend, code: str, over: float, limit: float, error: float) -> Iterator[Finding]:
+def _geometric(profile: Profile, of: Trend, code: str, limit: float, error: float) -> Iterator[Finding]:
+    over = of.decades if code == "gradient-vanishing" else -of.decades
     if not (of.geometric and over > limit):
         return
     layer = onset(of, backward=True)

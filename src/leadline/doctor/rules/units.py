@@ -52,17 +52,23 @@ def saturation(profile: Profile, *, limit: float = 0.5, error: float = 0.9) -> I
 
     A gradient passes a saturated unit only by its slope, so half of the units saturated costs about as much as a ReLU's
     masked half, but for good: their inputs have to come back by a multiple of their spread. From ``error`` on the layer
-    is a step function. One finding, at the first layer.
+    is a step function. Of a layer with several activations the most saturated counts, as a warning at most where the
+    others are not. One finding, at the first layer.
     """
-    found = [layer for layer in profile.layers if layer.saturated_fraction > limit]
+    found = [layer for layer in profile.layers if _saturated(layer) > limit]
     if not found:
         return
-    first, share = found[0], found[0].saturated_fraction
+    first, share = found[0], _saturated(found[0])
+    inside = f" of {first.saturated_layer}" if first.saturated_layer not in ("", first.name) else ""
     further = f", and more than {portion(limit)} in {count(len(found) - 1, 'more layer')}" if len(found) > 1 else ""
     yield Finding(
         code="saturation",
         layer=first.name,
-        severity="error" if share >= error and not first.residual else "warning",
-        message=f"{first.name}: {portion(share)} of the activations are saturated{further}.",
-        evidence={"saturated_fraction": share, "layers": len(found)},
+        severity="error" if first.saturated_fraction >= error and not first.residual else "warning",
+        message=f"{first.name}: {portion(share)} of the activations{inside} are saturated{further}.",
+        evidence={"saturated_fraction": share, "module": first.saturated_layer or first.name, "layers": len(found)},
     )
+
+
+def _saturated(layer: LayerProfile) -> float:
+    return layer.saturated_fraction if math.isnan(layer.saturated_share) else layer.saturated_share

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterator
-from statistics import median
+from statistics import median, median_low
 
 from leadline._core.diagnosis import Finding
 from leadline._core.profile import Profile
 from leadline._core.sources import Source
 from leadline._core.wording import figure
-from leadline.doctor.layers import alike, layer_of, module_of, weights_by_layer
+from leadline.doctor.layers import alike, block_of, is_norm, layer_of, module_of, weights_by_layer
 from leadline.doctor.registry import rule
 
 
@@ -19,31 +19,33 @@ def large_weight(profile: Profile, *, limit: float = 30.0) -> Iterator[Finding]:
     The gain of a weight is ‖W‖_F/√outputs, the factor by which it multiplies a root mean square; initialisers give
     their like the same gain, and 30 is more than training makes of it. In front of a norm the forward pass hides it,
     but the gradient of that weight is divided by the factor, and a step of plain descent, relative to the weight, by
-    its square: the layer stays as it is.
+    its square: the layer stays as it is. Of two that are alike the smaller one is the usual one, unless most weights of
+    the network are larger.
     """
+    of_all = median_low([_gain(profile, name) for name in profile.weight_norms] or [0.0])
     for group, gains in _gains(profile):
-        usual = median(gains)
+        usual = median(gains) if len(group) >= 3 else max(min(gains), of_all)
         for name, gain in zip(group, gains, strict=True):
-            if len(group) >= 3 and usual > 0 and gain > limit * usual:
+            if _comparable(profile, group) and usual > 0 and gain > limit * usual:
                 yield _large(profile, group, name, gain, usual)
 
 
 @rule("activation-growth", source=Source(key="leadline"))
 def large_embedding(profile: Profile, *, limit: float = 30.0) -> Iterator[Finding]:
-    """An embedding whose entries have a root mean square above ``limit``.
+    """An embedding, or the output of a norm, whose entries have a root mean square above ``limit``.
 
     Normalised branches add numbers of order one to the stream; beside an embedding 30 times as large all of them
-    together say nothing until it has shrunk.
+    together say nothing until it has shrunk. A norm gives numbers of order one by itself: the rest is its gain.
     """
     for layer in profile.layers:
-        if "Embedding" in layer.kind and layer.rms > limit:
+        what = "embedding" if "Embedding" in layer.kind else "norm" if is_norm(profile, layer) else ""
+        if what and limit < layer.rms < math.inf:
             yield Finding(
                 code="activation-growth",
                 layer=layer.name,
                 severity="warning",
-                message=f"{layer.name}: the embedding has a root mean square of {figure(layer.rms)}; blocks add "
-                "about 1.",
-                evidence={"rms": layer.rms, "embedding": layer.name},
+                message=f"{layer.name}: the {what} has a root mean square of {figure(layer.rms)}; blocks add about 1.",
+                evidence={"rms": layer.rms, what: layer.name},
             )
 
 
@@ -56,7 +58,7 @@ def zero_weight(profile: Profile) -> Iterator[Finding]:
     """
     for group, gains in _gains(profile):
         zeros = [name for name, gain in zip(group, gains, strict=True) if gain == 0]
-        if zeros and len(zeros) < len(group) / 2:
+        if zeros and (2 * len(zeros) < len(group) or (len(zeros) == 1 and _is_pair(profile, group))):
             for name in zeros:
                 layer, module = layer_of(profile, name), module_of(name)
                 yield Finding(
@@ -83,7 +85,7 @@ def low_rank_weight(profile: Profile, *, limit: float = 1.05, least: int = 8) ->
         for name, rank in profile.weight_ranks.items()
         if 0 < rank <= limit and min(profile.weight_shapes.get(name, (0, 0))) >= least
     }
-    for group in alike(profile.weight_ranks):
+    for group in alike(profile, profile.weight_ranks):
         low = [name for name in group if name in ones]
         if "weight" in group[0].rpartition(".")[2] or len(low) < len(group):
             for name in low:
@@ -132,8 +134,17 @@ def one_signed_weights(profile: Profile, *, limit: float = 3.2, least: int = 8) 
 
 def _gains(profile: Profile) -> Iterator[tuple[list[str], list[float]]]:
     """Each group of like weights with their gains."""
-    for group in alike(profile.weight_norms):
+    for group in alike(profile, profile.weight_norms):
         yield group, [_gain(profile, name) for name in group]
+
+
+def _comparable(profile: Profile, group: list[str]) -> bool:
+    return len(group) >= 3 or _is_pair(profile, group)
+
+
+def _is_pair(profile: Profile, group: list[str]) -> bool:
+    """Whether these are the same weight of two blocks."""
+    return len(group) == 2 and all(block_of(profile, name) for name in group)
 
 
 def _gain(profile: Profile, name: str) -> float:
