@@ -4,8 +4,8 @@
     python benchmarks/depth_limits.py score ZOO LIMITS.jsonl [--depth 24]
 
 Designs are drawn as the networks of ZOO are, but for their depth. `train` finds the deepest one of each on a ladder of
-depths, a factor of √2 apart, that passes the rule of ``Diagnosis.trainable_rule``, by bisection; of each depth two seeds
-are trained and the better counts. `score` profiles one network of each design, of ``--depth`` layers, and compares.
+depths, a factor of √2 apart, that passes the rule of ``Diagnosis.trainable_rule``, by bisection; two seeds are trained
+of each depth, and the better counts. `score` profiles one network of each design, of ``--depth`` layers, and compares.
 """
 
 import argparse

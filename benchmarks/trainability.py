@@ -1,12 +1,13 @@
 """Does the score at initialisation say which networks train? Fits its coefficients, and holds it against others.
 
-    python benchmarks/trainability.py fit RECORDS... ZOO         the table of doctor/trainable_mechanisms.py
+    python benchmarks/trainability.py fit RECORDS... ZOO         the table of doctor/trainers.py
     python benchmarks/trainability.py validate RECORDS... ZOO    cross-validated, beside single figures
     python benchmarks/trainability.py score RECORDS... ZOO       the score as it is, on networks it has not seen
 
 RECORDS are files of labelled networks, one JSON object a line: ``config`` rebuilds the network, ``outcome.trains`` says
 whether training passed the rule. ZOO is the Python file whose ``build(config)`` and ``batch(config)`` make the network
 and its batch. A fold holds all networks of one activation, norm and initialisation, so that none is scored by its kin.
+With ``--trainer sgd`` RECORDS are those of ``relabel.py``.
 """
 
 import argparse
@@ -24,7 +25,8 @@ from scipy.stats import rankdata
 
 from leadline import Profile, diagnose, profile
 from leadline.doctor.trainable import most_log_odds, trainable
-from leadline.doctor.trainable_mechanisms import MECHANISMS, USUAL, Mechanism, measure
+from leadline.doctor.trainable_mechanisms import Mechanism, measure
+from leadline.doctor.trainers import ADAM, TRAINERS
 
 RIDGE = 5e-4
 FOLDS, REPEATS = 8, 10
@@ -33,11 +35,13 @@ BORDER = 0.7, 1.4  # best losses near the limit of 1, which another order of the
 Figures = dict[str, float] | None
 
 
-def fit(figures: list[Figures], trains: np.ndarray) -> tuple[float, tuple[Mechanism, ...]]:
+def fit(
+    figures: list[Figures], trains: np.ndarray, mechanisms: tuple[Mechanism, ...] = ADAM.mechanisms
+) -> tuple[float, tuple[Mechanism, ...]]:
     """Log odds of the usual network, and the mechanisms; networks without figures (``None``) are left out."""
     rows = [(row, label) for row, label in zip(figures, trains, strict=True) if row is not None]
     label = np.array([label for _, label in rows], dtype=float)
-    blank = [_knots(each, [row[each.figure] for row, label in rows if label]) for each in MECHANISMS]
+    blank = [_knots(each, [row[each.figure] for row, label in rows if label]) for each in mechanisms]
     usual = np.array([x for each in blank for x in each.excesses(each.knots[1])])
     costs = np.array([[x for each in blank for x in each.excesses(row[each.figure])] for row, _ in rows]) - usual
 
@@ -110,7 +114,13 @@ BASELINES: dict[str, Callable[[Profile], float]] = {
 }
 
 
-def validate(profiles: list[Profile], figures: list[Figures], trains: np.ndarray, kin: list[str]) -> None:
+def validate(
+    profiles: list[Profile],
+    figures: list[Figures],
+    trains: np.ndarray,
+    kin: list[str],
+    mechanisms: tuple[Mechanism, ...],
+) -> None:
     names = sorted(set(kin))
     group = np.array([names.index(each) for each in kin])
     rng, repeats = np.random.default_rng(0), []
@@ -119,8 +129,8 @@ def validate(profiles: list[Profile], figures: list[Figures], trains: np.ndarray
         odds = np.empty(len(trains))
         for k in range(FOLDS):
             inside = [row for row, f in zip(figures, fold, strict=True) if f != k]
-            usual, mechanisms = fit(inside, trains[fold != k])
-            odds[fold == k] = [odds_of(figures[i], usual, mechanisms) for i in np.flatnonzero(fold == k)]
+            usual, fitted = fit(inside, trains[fold != k], mechanisms)
+            odds[fold == k] = [odds_of(figures[i], usual, fitted) for i in np.flatnonzero(fold == k)]
         repeats.append(odds)
     areas = [area(odds, trains) for odds in repeats]
     _header(len(trains), trains)
@@ -151,7 +161,9 @@ def main() -> None:
     parser.add_argument("command", choices=["fit", "validate", "score"])
     parser.add_argument("records", nargs="+", type=Path)
     parser.add_argument("zoo", type=Path)
+    parser.add_argument("--trainer", choices=TRAINERS, default="adam")
     args = parser.parse_args()
+    trainer = TRAINERS[args.trainer]
     torch.set_num_threads(1)
     zoo = zoo_file.loaded(args.zoo)
     records = [json.loads(line) for path in args.records for line in path.read_text().splitlines()]
@@ -159,8 +171,8 @@ def main() -> None:
     trains = np.array([r["outcome"]["trains"] for r in records])
     figures = [figures_of(p) for p in profiles]
     if args.command == "fit":
-        usual, mechanisms = fit(figures, trains)
-        print(f"USUAL = {usual:.3f}")
+        usual, mechanisms = fit(figures, trains, trainer.mechanisms)
+        print(f"usual={usual:.3f},")
         for m in mechanisms:
             knots, weights = (tuple(round(x, 3) for x in pair) for pair in (m.knots, m.weights))
             print(f"Mechanism(name={m.name!r}, harmful={m.harmful!r}, unit={m.unit!r},")
@@ -168,10 +180,10 @@ def main() -> None:
             print(f"          scale={m.scale:.3f}, weights={weights}),")
     elif args.command == "validate":
         kin = [" ".join(str(r["config"][key]) for key in ("activation", "norm", "init")) for r in records]
-        validate(profiles, figures, trains, kin)
+        validate(profiles, figures, trains, kin, trainer.mechanisms)
     else:
         _header(len(trains), trains)
-        odds = np.array([odds_of(row, USUAL, MECHANISMS) for row in figures])
+        odds = np.array([odds_of(row, trainer.usual, trainer.mechanisms) for row in figures])
         print(_summary("mechanisms as they are", odds, trains))
         odds = np.minimum(odds, _most(profiles))
         print(_summary("score, with what errors leave at most", odds, trains))

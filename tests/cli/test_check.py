@@ -224,3 +224,42 @@ def test_an_unknown_command_is_refused_with_the_nearest(capsys: pytest.CaptureFi
 def test_a_call_without_a_command_shows_the_help_and_gives_2(capsys: pytest.CaptureFixture[str]):
     assert main([]) == 2
     assert "check" in capsys.readouterr().out
+
+
+def test_what_if_ranks_changes_of_a_design(capsys: pytest.CaptureFixture[str]):
+    asked = ["check", "mlp:depth=20,width=16,norm=rms", "--batch", "16", "--what-if", "--depths", "5,20"]
+    main([*asked, "--json", "-"])
+    found = no_literals(capsys.readouterr().out)["what_if"]
+    assert found["of"] == "mlp:depth=20,width=16,norm=rms" and found["depths"] == [5, 20]
+    assert found["now"]["changes"] == {}
+    first = found["alternatives"][0]
+    assert {"5", "20"} == set(first["predicted"]) == set(first["measured"])
+    assert first["limit"]["estimate"] > found["now"]["limit"]["estimate"]
+
+
+def test_what_if_of_a_users_model_is_asked_of_a_perceptron_of_its_parts(capsys: pytest.CaptureFixture[str]):
+    main(["check", f"{MODELS}:sick", "--what-if", "--depths", "5"])
+    out = capsys.readouterr().out
+    assert "a perceptron of the same parts" in " ".join(out.split())
+    assert "as it is" in out and max(map(len, out.splitlines())) <= 80
+
+
+def test_learning_rates_are_told_where_there_is_a_loss(capsys: pytest.CaptureFixture[str]):
+    main(["check", "mlp:depth=3,width=16", "--learning-rates", "--json", "-"])
+    steps = no_literals(capsys.readouterr().out)["learning_rates"]
+    assert [each["direction"] for each in steps] == ["gradient", "sign"]
+    assert all(each["step"] > 0 for each in steps)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["gpt:depth=1", "--what-if"], "gpt has no option that could be changed"),
+        (["mlp", "--what-if", "--depths", "0,5"], "--depths"),
+        ([f"{MODELS}:unlabelled", "--learning-rates"], "--learning-rates needs a loss"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_in_a_sentence(arguments, sentence, capsys: pytest.CaptureFixture[str]):
+    assert main(["check", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert sentence in err and err.count("\n") == 1 and not out

@@ -17,7 +17,8 @@ from leadline._core.randomness import seeded
 from leadline._core.wording import figure
 from leadline.data import digits
 from leadline.doctor.trainable import trainable
-from leadline.doctor.trainable_mechanisms import MECHANISMS, log_odds, measure
+from leadline.doctor.trainable_mechanisms import measure
+from leadline.doctor.trainers import ADAM, TRAINERS
 
 
 def score(case: Case) -> float:
@@ -30,7 +31,7 @@ def test_the_evidence_adds_up_to_the_log_odds():
     verdict = trainable(leadline.profile(model, inputs, targets))
     odds = math.log(verdict.probability / (1 - verdict.probability))
     assert sum(verdict.evidence.values()) == pytest.approx(odds, rel=1e-9)
-    assert {"usual", *(m.name for m in MECHANISMS)} == set(verdict.evidence)
+    assert {"usual", *(m.name for m in ADAM.mechanisms)} == set(verdict.evidence)
 
 
 def test_the_rule_names_trainer_rates_steps_task_and_line():
@@ -39,7 +40,9 @@ def test_the_rule_names_trainer_rates_steps_task_and_line():
         assert part in rule
 
 
-@pytest.mark.parametrize("mechanism", MECHANISMS, ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "mechanism", [m for trainer in TRAINERS.values() for m in trainer.mechanisms], ids=lambda m: m.name
+)
 def test_a_figure_that_gets_worse_never_raises_the_score_and_lowers_it_far_out(mechanism):
     middle = mechanism.knots[1]
     values = [middle + mechanism.harm * step for step in (-30, -3, -0.3, 0, 0.3, 3, 30)]
@@ -149,7 +152,7 @@ def test_a_frozen_body_is_judged_by_what_is_trained():
 
 
 def test_what_a_profile_lacks_counts_as_usual():
-    got = log_odds(measure(chain({"weight_grad_norm": [1.0, 1.0, 1.0]})))
+    got = ADAM.log_odds(measure(chain({"weight_grad_norm": [1.0, 1.0, 1.0]})))
     assert got["alignment of gradients"] == got["directions of the signal"] == 0
     assert math.isfinite(sum(got.values()))
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from leadline import UsageError
+from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
 from leadline.metrics import largest_step, relative_loss
 

@@ -58,13 +58,14 @@ def written_as_mlp(seen: Profile) -> str:
             "made of linear maps, one norm and one activation. Give a built-in design such as mlp:depth=50 that is."
         )
     stds = sorted(std for std in design.weight_std if std > 0)
+    law = "default" if design.bias_std > 0 else "orthogonal" if design.orthogonal else "gaussian"
     options = {
         "depth": max(2, len(seen.chain) * design.maps),
         "width": design.width,
         "activation": design.activation,
         "norm": design.norm,
-        "init": "orthogonal" if design.orthogonal else "gaussian",
-        "gain": round(stds[len(stds) // 2], 4) if stds else 1.0,
+        "init": law,
+        "gain": round(stds[len(stds) // 2], 4) if stds and law != "default" else 1.0,
         "skip": float(design.residual),
     }
     return "mlp:" + ",".join(f"{name}={value}" for name, value in options.items())

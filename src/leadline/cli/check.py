@@ -28,6 +28,7 @@ def check(
     widths: options.Widths = None,
     depths: options.Depths = None,
     what_if: options.WhatIf = False,
+    learning_rates: options.LearningRates = False,
     json: options.Json = None,
     html: options.Html = None,
     traceback: options.Traceback = False,  # Read by `main`, which is where errors end.
@@ -51,7 +52,7 @@ def check(
         step("Loading torch")
         import leadline
         from leadline.cli.changes import changes_of
-        from leadline.cli.sounding import Sounding, compared, measured
+        from leadline.cli.sounding import Sounding, compared, largest_steps, measured
         from leadline.targets import load
 
         step(f"Building {target}")
@@ -70,6 +71,7 @@ def check(
             weights=leadline.metrics.weight_spectra(loaded.model) if weights else None,
             coordinates=compared(loaded, **sizes) if any(sizes.values()) else None,
             changes=changes,
+            steps=largest_steps(loaded) if learning_rates else None,
         )
         step("Writing")
         if html:

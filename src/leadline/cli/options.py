@@ -63,6 +63,10 @@ Depths = Annotated[
     str | None,
     typer.Option(metavar="N,N,…", help="The same over depths; those of --what-if with it.", rich_help_panel=_MORE),
 ]
+LearningRates = Annotated[
+    bool,
+    typer.Option("--learning-rates", help="The largest steps of plain descent and of Adam.", rich_help_panel=_MORE),
+]
 WhatIf = Annotated[
     bool,
     typer.Option("--what-if", help="Which norm, activation, weights, skip or batch go deeper?", rich_help_panel=_MORE),

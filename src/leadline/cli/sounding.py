@@ -9,14 +9,18 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from leadline._core.diagnosis import Diagnosis
+from leadline._core.errors import UsageError
 from leadline._core.profile import Profile
 from leadline._core.records import encode
 from leadline._core.weights import WeightSpectrum
 from leadline.doctor.coordinates import CoordinateCheck, coordinate_check
 from leadline.doctor.what_if import WhatIf
+from leadline.metrics import LargestStep, largest_step
+from leadline.metrics.largest_step import DIRECTIONS
 from leadline.probe import profile
 from leadline.reporting.terminal import summary
 from leadline.reporting.terminal_coordinates import coordinate_table
+from leadline.reporting.terminal_steps import step_table
 from leadline.reporting.terminal_weights import weight_table
 from leadline.reporting.terminal_what_if import what_if_table
 from leadline.targets import Target
@@ -35,6 +39,7 @@ class Sounding:
         weights: Name of each weight -> its spectrum, where asked for.
         coordinates: The coordinate check, where asked for.
         changes: What other designs would do, where asked for, and the design that stood for the model.
+        steps: The largest steps along the gradient and its sign, where asked for.
     """
 
     title: str
@@ -42,11 +47,16 @@ class Sounding:
     weights: Mapping[str, WeightSpectrum] | None = None
     coordinates: CoordinateCheck | None = None
     changes: tuple[WhatIf, str] | None = None
+    steps: Sequence[LargestStep] | None = None
 
     def document(self) -> dict[str, Any]:
         """What ``--json`` writes: the schema, the profile, the diagnosis, and what else was asked for."""
         diagnosis = encode(self.diagnosis)
-        more = {"weights": encode(self.weights), "coordinates": encode(self.coordinates)}
+        more = {
+            "weights": encode(self.weights),
+            "coordinates": encode(self.coordinates),
+            "learning_rates": encode(self.steps),
+        }
         if self.changes:
             more["what_if"] = {**encode(self.changes[0]), "of": self.changes[1]}
         asked = {name: data for name, data in more.items() if data is not None}
@@ -57,6 +67,7 @@ class Sounding:
         also = [weight_table(self.weights, width=width)] if self.weights else []
         also += [coordinate_table(self.coordinates, width=width)] if self.coordinates else []
         also += [self._changes(*self.changes, width=width)] if self.changes else []
+        also += [step_table(self.steps, width=width)] if self.steps else []
         files = [Text(f"Written: {path}", style="dim") for path in written]
         return Group(summary(self.diagnosis, width=width, title=self.title, also=also), *files)
 
@@ -73,6 +84,17 @@ def measured(target: Target, *, draws: int, seed: int, **how: Any) -> Profile:
     with model_told():
         found = profile(model, target.inputs, target.targets, loss=target.loss, draws=draws, seed=seed, **how)
     return replace(found, notes=(f"Checked: {target.description}.", *found.notes))
+
+
+def largest_steps(target: Target) -> tuple[LargestStep, ...]:
+    """The largest steps of descent, and of its sign, that the batch stands."""
+    if target.targets is None and target.loss is None:
+        raise UsageError(
+            "--learning-rates needs a loss: a batch with targets, such as --data digits, or a factory that returns "
+            "(module, inputs, targets)."
+        )
+    batch = target.model, target.inputs, target.targets
+    return tuple(largest_step(*batch, direction=direction, loss=target.loss) for direction in DIRECTIONS)
 
 
 def compared(

@@ -15,17 +15,18 @@ from leadline.doctor.trainable import trainable
 RATES = ("rms", "grad_norm", "weight_grad_norm", "distinction", "participation_ratio", "token_distinction")
 
 
-def diagnose(profile: Profile) -> Diagnosis:
+def diagnose(profile: Profile, *, trainer: str = "adam") -> Diagnosis:
     """What a profile means: findings with their causes, a score, a depth limit, and theory beside measurement.
 
     Args:
         profile: What ``leadline.profile`` measured.
+        trainer: Whose training the probability and the depth limit speak of: ``"adam"`` or ``"sgd"``.
 
     Returns:
         The diagnosis. A profile without layers gives no findings, and ``nan`` where there is nothing to rest on.
 
     Raises:
-        UsageError: If it is given anything but a profile.
+        UsageError: If it is given anything but a profile, or there is no such trainer.
 
     Example:
         >>> import leadline, torch
@@ -44,14 +45,14 @@ def diagnose(profile: Profile) -> Diagnosis:
     predictions = predict(profile)
     found = [_with_theory(finding, predictions) for rule in known_rules() for finding in rule(profile)]
     findings = fold(profile, found)
-    score = trainable(profile, findings)
+    score = trainable(profile, findings, trainer=trainer)
     return Diagnosis(
         profile=profile,
         findings=findings,
         trainable=score.probability,
         trainable_rule=score.rule,
         trainable_evidence=score.evidence,
-        depth_limit=depth_limit(profile, predictions),
+        depth_limit=depth_limit(profile, predictions, trainer=trainer),
         rates={metric: profile.rate(metric) for metric in RATES if profile.rate(metric).increments},
         predictions=predictions,
     )

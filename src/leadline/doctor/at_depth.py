@@ -12,7 +12,7 @@ from leadline._core.profile import LayerProfile, Profile
 from leadline._core.rates import rate
 from leadline.doctor.ranges import dtype_range
 from leadline.doctor.trainable_mechanisms import (
-    MECHANISMS,
+    FIGURES,
     distinct_signal,
     gradient_directions,
     gradients,
@@ -132,13 +132,24 @@ class Course:
             "isometry_gap": float(np.clip(np.median(read(self.gap, forward)), 0, _MOST)),
             "gradient_entry": float(np.median(weights)),
             "gradient_spread": float(np.ptp(weights)),
+            "gradient_scale": float(_log_total(weights)),
         }
         return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 # Figures of weights, of which the curves tell how they change, and how much more than the curves at most counts as the
 # design's own: its stem and head have weights too, but decades between them are the fault of one.
-_RELATIVE = {"gradient_entry": (-math.inf, math.inf), "gradient_spread": (0.0, 1.0)}
+_RELATIVE = {
+    "gradient_entry": (-math.inf, math.inf),
+    "gradient_scale": (-math.inf, math.inf),
+    "gradient_spread": (0.0, 1.0),
+}
+
+
+def _log_total(logs: Floats) -> float:
+    """Logarithm of the root of the sum of squares."""
+    most = logs.max()
+    return most + 0.5 * np.log10(np.sum(10 ** (2 * (logs - most))))
 
 
 def course(profile: Profile, expected: Mapping[str, float] | None = None) -> Course:
@@ -189,9 +200,7 @@ def course(profile: Profile, expected: Mapping[str, float] | None = None) -> Cou
         directions=curve("", gradient_directions, level, harm=-1, backward=True),
         place=place,
         links=len(chain),
-        level=measure(profile)
-        if any(norm > 0 for norm, _ in gradients(profile))
-        else {each.figure: math.nan for each in MECHANISMS},
+        level=measure(profile) if any(norm > 0 for norm, _ in gradients(profile)) else dict.fromkeys(FIGURES, math.nan),
     )
 
 

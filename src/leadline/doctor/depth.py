@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,8 +14,9 @@ from leadline.doctor.design import Design, recognise
 from leadline.doctor.ranges import dtype_range
 from leadline.doctor.rules.activations import activation_decay, activation_growth
 from leadline.doctor.rules.gradients import gradient_explosion, gradient_vanishing
-from leadline.doctor.trainable import logistic
-from leadline.doctor.trainable_mechanisms import MECHANISMS, hidden, log_odds
+from leadline.doctor.trainable import MOST_WITH_DRIFT, logistic
+from leadline.doctor.trainable_mechanisms import hidden
+from leadline.doctor.trainers import ADAM, TRAINERS, Trainer
 from leadline.doctor.trends import log10
 from leadline.theory import batch_norm_gradient_rate
 
@@ -56,7 +57,7 @@ class End:
         return math.inf
 
 
-def depth_limit(profile: Profile, predictions: tuple[Prediction, ...]) -> DepthLimit:
+def depth_limit(profile: Profile, predictions: tuple[Prediction, ...], *, trainer: str = "adam") -> DepthLimit:
     """The repeats after which the first of these happens to networks composed of the curves measured along the chain.
 
     The score of ``trainable`` falls to one half: weight gradients spread, samples are no longer told apart, or keep a
@@ -69,6 +70,7 @@ def depth_limit(profile: Profile, predictions: tuple[Prediction, ...]) -> DepthL
     Args:
         profile: What was measured.
         predictions: What theory says of its design.
+        trainer: Whose score, as in ``trainable``.
 
     Returns:
         The estimate, with an interval from where the score is 4 in 5, at the worst rates of their 95 % intervals, to
@@ -90,7 +92,7 @@ def depth_limit(profile: Profile, predictions: tuple[Prediction, ...]) -> DepthL
     measured = course(profile, expected)
     if not measured.curves:
         return _untold("no figures of its layers")
-    ends = list(_ends(profile, measured))
+    ends = list(_ends(profile, measured, TRAINERS[trainer]))
     first = min(ends, key=lambda end: end.depth())
     estimate = first.depth()
     if estimate > _finite_links(profile):
@@ -105,9 +107,20 @@ def depth_limit(profile: Profile, predictions: tuple[Prediction, ...]) -> DepthL
     )
 
 
-def probability_at(measured: Course, depth: float) -> float:
-    """The score of ``trainable`` for ``depth`` links composed of the measured curves, without what findings leave."""
-    return logistic(sum(log_odds(measured.figures(depth)).values()))
+def probabilities(profile: Profile, predictions: tuple[Prediction, ...], depths: Sequence[int]) -> dict[int, float]:
+    """Depth -> the score of ``trainable`` for as many links, composed of the measured curves; ``nan`` where none are.
+
+    Past a drift that the rules call an error it is what they leave at most.
+    """
+    if len(hidden(profile)) < 3:
+        return dict.fromkeys(depths, math.nan)
+    measured = course(profile, {prediction.metric: prediction.rate for prediction in predictions})
+    score, *drifts = _ends(profile, measured, ADAM)
+    found = {}
+    for depth in depths:
+        past = any(end.margin(depth, 0.0) < 0 for end in drifts)
+        found[depth] = logistic(min(score.margin(depth, 0.0), MOST_WITH_DRIFT if past else math.inf))
+    return found
 
 
 def _untold(why: str) -> DepthLimit:
@@ -131,15 +144,14 @@ def _finite_links(profile: Profile) -> float:
     return math.inf if math.isfinite(profile.loss) or math.isnan(profile.loss) else len(profile.chain)
 
 
-def _ends(profile: Profile, measured: Course) -> Iterator[End]:
+def _ends(profile: Profile, measured: Course, trainer: Trainer) -> Iterator[End]:
     design = recognise(profile)
     cause = " (finite-batch growth)" if design is not None and _only_finite_batches_grow(design) else ""
-    if any(not math.isnan(value) for value in measured.level.values()):
-        yield End(
-            margin=lambda depth, stretch: sum(log_odds(measured.figures(depth, stretch=stretch)).values()),
-            mechanism=lambda depth: _worst(measured, depth) + cause,
-            doubt=DOUBT,
-        )
+    yield End(
+        margin=lambda depth, stretch: sum(trainer.log_odds(measured.figures(depth, stretch=stretch)).values()),
+        mechanism=lambda depth: _worst(measured, depth, trainer) + cause,
+        doubt=DOUBT,
+    )
     chain, dtype = profile.chain, profile.dtype
     if measured.gradient:
         drift = Drift(what="gradients", grow="explode", dtype=dtype, start=log10(chain[-1].grad_max_abs))
@@ -180,10 +192,10 @@ class Drift:
             )
 
 
-def _worst(measured: Course, depth: float) -> str:
+def _worst(measured: Course, depth: float, trainer: Trainer) -> str:
     """The mechanism that lowers the score most between one link and ``depth`` of them; of the depth itself last."""
-    shallow, deep = log_odds(measured.figures(1.0)), log_odds(measured.figures(depth))
-    lost = {each: deep[each.name] - shallow[each.name] for each in MECHANISMS if each.figure != "plain_depth"}
+    shallow, deep = (trainer.log_odds(measured.figures(links)) for links in (1.0, depth))
+    lost = {each: deep[each.name] - shallow[each.name] for each in trainer.mechanisms if each.figure != "plain_depth"}
     worst = min(lost, key=lost.__getitem__)
     return f"{worst.harmful} ({figure(measured.figures(depth)[worst.figure])} {worst.unit}".strip() + ")"
 

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from leadline._core.diagnosis import Finding
+from leadline._core.names import check_choice
 from leadline._core.profile import Profile
-from leadline.doctor.trainable_mechanisms import gradients, log_odds, measure
+from leadline.doctor.trainable_mechanisms import gradients, measure
+from leadline.doctor.trainers import TRAINERS
 
-RULE = (
-    "Adam at 1e-2, 1e-3 and 1e-4, 150 steps of batch 64 on 8×8 digits: "
-    "the best of the three mean losses of the last 20 steps is below 1.0 (chance is 2.30)"
-)
+# Log odds that a network whose chain drifts as far as the rules call an error has at most.
+MOST_WITH_DRIFT = math.log(2 / 59)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,8 @@ class Trainability:
     evidence: Mapping[str, float]
 
 
-def trainable(profile: Profile, findings: Sequence[Finding] = ()) -> Trainability:
-    r"""Probability that training passes ``RULE``, from one forward and backward pass at initialisation.
+def trainable(profile: Profile, findings: Sequence[Finding] = (), *, trainer: str = "adam") -> Trainability:
+    r"""Probability that training passes the trainer's rule, from one forward and backward pass at initialisation.
 
     $$\log\frac{p}{1-p} = b - \sum_m \sum_{j=1}^2 w_{mj} \log\Bigl(1 + \frac{(x_m - k_{mj})^+}{s_m}\Bigr),
     \qquad w_{mj} \ge 0,$$
@@ -50,6 +50,7 @@ def trainable(profile: Profile, findings: Sequence[Finding] = ()) -> Trainabilit
     Args:
         profile: What ``leadline.profile`` measured.
         findings: What the rules found in it.
+        trainer: A key of ``TRAINERS``: ``"adam"``, or ``"sgd"``, which feels the scale of gradients.
 
     Returns:
         The score. 0 where the loss, a parameter or a weight's gradient is not finite, or every weight's gradient is 0;
@@ -75,25 +76,26 @@ def trainable(profile: Profile, findings: Sequence[Finding] = ()) -> Trainabilit
         >>> trainable(leadline.profile(deep, x, y)).probability < 0.1
         True
     """
+    chosen = TRAINERS[check_choice("trainer", trainer, TRAINERS)]
     norms = [norm for norm, _ in gradients(profile)]
     if profile.nonfinite_parameters or math.isinf(profile.loss) or not all(map(math.isfinite, norms)):
-        return Trainability(probability=0.0, rule=RULE, evidence={"non-finite numbers": -math.inf})
+        return Trainability(probability=0.0, rule=chosen.rule, evidence={"non-finite numbers": -math.inf})
     if not norms or not profile.layers:
-        return Trainability(probability=math.nan, rule=RULE, evidence={})
+        return Trainability(probability=math.nan, rule=chosen.rule, evidence={})
     if max(norms) == 0:
-        return Trainability(probability=0.0, rule=RULE, evidence={"no gradient": -math.inf})
-    evidence = log_odds(measure(profile))
+        return Trainability(probability=0.0, rule=chosen.rule, evidence={"no gradient": -math.inf})
+    evidence = chosen.log_odds(measure(profile))
     for finding in findings:
         beyond = most_log_odds(finding) - sum(evidence.values())
         if beyond < 0:
             evidence[f"{finding.code} found"] = beyond
-    return Trainability(probability=logistic(sum(evidence.values())), rule=RULE, evidence=evidence)
+    return Trainability(probability=logistic(sum(evidence.values())), rule=chosen.rule, evidence=evidence)
 
 
 def most_log_odds(finding: Finding) -> float:
     """The log odds that a network with this finding has at most."""
     if finding.severity == "error" and "rate" in finding.evidence:
-        return math.log(2 / 59)
+        return MOST_WITH_DRIFT
     if finding.severity == "error" and finding.code == "small-batch-norm":
         return math.log(1 / 6)
     return math.inf

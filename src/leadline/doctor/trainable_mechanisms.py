@@ -1,8 +1,8 @@
-"""The figures of a profile that say whether a network trains, and what each costs in log odds."""
+"""The figures of a profile that say whether a network trains, and how what each costs is told."""
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from leadline._core.profile import LINEAR_KINDS, LayerProfile, Profile
@@ -12,6 +12,16 @@ _DECADES = 30.0
 _NATS = 30.0
 # Gradients of a classification span about as many directions as there are classes; the fit's networks had ten.
 _DIRECTIONS = 10
+
+FIGURES = (
+    "gradient_directions",
+    "distinct_signal",
+    "isometry_gap",
+    "gradient_entry",
+    "gradient_spread",
+    "gradient_scale",
+    "plain_depth",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +71,7 @@ def measure(profile: Profile) -> dict[str, float]:
     ``gradient_entry``: decades of a weight gradient's root mean square, the median of the weights, over the norm of the
     output's gradient, as Adam does not feel the scale of the loss.
     ``gradient_spread``: decades between the largest and the smallest weight gradient that is not 0.
+    ``gradient_scale``: decades of the norm of all weights' gradients together, which plain descent feels.
     ``plain_depth``: decades of one plus the layers of the chain that no skip goes around.
     """
     felt = [(norm, entries) for norm, entries in gradients(profile) if norm > 0]
@@ -76,6 +87,7 @@ def measure(profile: Profile) -> dict[str, float]:
         "gradient_entry": _median(log10(norm / math.sqrt(entries)) for norm, entries in felt)
         - log10(_arriving(profile)),
         "gradient_spread": max(norms) - min(norms),
+        "gradient_scale": log10(math.hypot(*(min(norm, 1e150) for norm, _ in felt))),
         "plain_depth": math.log10(1 + sum(not layer.residual for layer in chain)),
     }
 
@@ -124,76 +136,3 @@ def _known(values: Iterable[float]) -> list[float]:
 def _median(values: Iterable[float]) -> float:
     known = _known(values)
     return statistics.median(known) if known else math.nan
-
-
-# Fitted by `python benchmarks/trainability.py fit`: maximum likelihood with all weights at least 0 and a ridge of 5e-4,
-# on 740 small networks that were trained, 537 of them with success. Ranking networks of an activation, norm and
-# initialisation that the fit has not seen, the area under the ROC curve is .983 (`validate`).
-USUAL = 6.601
-MECHANISMS = (
-    Mechanism(
-        name="alignment of gradients",
-        harmful="gradients of different samples point in few directions",
-        unit="",
-        figure="gradient_directions",
-        harm=-1,
-        knots=(0.889, 0.776),
-        scale=0.237,
-        weights=(1.357, 0.619),
-    ),
-    Mechanism(
-        name="differences between samples",
-        harmful="what tells samples apart is faint",
-        unit="decades",
-        figure="distinct_signal",
-        harm=-1,
-        knots=(-0.105, -0.349),
-        scale=0.396,
-        weights=(1.513, 0.0),
-    ),
-    Mechanism(
-        name="directions of the signal",
-        harmful="most directions of the signal are much fainter than the strongest",
-        unit="nats",
-        figure="isometry_gap",
-        harm=1,
-        knots=(1.209, 3.42),
-        scale=3.458,
-        weights=(0.0, 1.263),
-    ),
-    Mechanism(
-        name="size of gradients",
-        harmful="gradients of weights are large beside that of the output",
-        unit="decades",
-        figure="gradient_entry",
-        harm=1,
-        knots=(-3.504, -1.068),
-        scale=0.714,
-        weights=(3.058, 0.992),
-    ),
-    Mechanism(
-        name="spread of gradients",
-        harmful="gradients differ much between weights",
-        unit="decades",
-        figure="gradient_spread",
-        harm=1,
-        knots=(0.199, 0.712),
-        scale=0.790,
-        weights=(1.547, 1.729),
-    ),
-    Mechanism(
-        name="depth without skips",
-        harmful="many layers stand in a row without a skip",
-        unit="decades",
-        figure="plain_depth",
-        harm=1,
-        knots=(0.0, 0.699),
-        scale=1.079,
-        weights=(2.445, 1.441),
-    ),
-)
-
-
-def log_odds(figures: Mapping[str, float]) -> dict[str, float]:
-    """Mechanism -> its contribution to the log odds; ``"usual"`` is what a network has whose figures are all usual."""
-    return {"usual": USUAL, **{each.name: each.contribution(figures[each.figure]) for each in MECHANISMS}}

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from leadline._core.diagnosis import DepthLimit
 from leadline._core.errors import UsageError
 from leadline.doctor._diagnose import diagnose
-from leadline.doctor.at_depth import course
-from leadline.doctor.depth import probability_at
+from leadline.doctor.depth import probabilities
 from leadline.doctor.expectations import predict
 from leadline.probe import profile
 from leadline.probe.loss import Loss
@@ -168,12 +167,10 @@ class _Trial:
         if "weights" in self.now and self.now.get("width", 0) >= WIDE:
             more["weights"] = "lazy"
         seen = profile(self._built(changes, **more), *batch, loss=self.loss)
-        expected = {each.metric: each.rate for each in predict(seen)}
-        measured = course(seen, expected)
         return Alternative(
             changes=changes,
             limit=diagnose(seen).depth_limit,
-            predicted={depth: probability_at(measured, depth) for depth in self.depths},
+            predicted=probabilities(seen, predict(seen), self.depths),
         )
 
     def closer(self, alternative: Alternative, batch: Batch) -> Alternative:
@@ -240,4 +237,5 @@ def _rank(each: Alternative) -> tuple[float, float, int]:
     """Deepest first; of those without limit the likeliest at the greatest depth; then the fewest changes."""
     limit = each.limit.estimate
     known = -limit if not math.isnan(limit) else 0.0
-    return max(known, -1e6), -each.predicted[max(each.predicted)], len(each.changes)
+    chance = each.predicted[max(each.predicted)]
+    return max(known, -1e6), -chance if chance >= 0 else 0.0, len(each.changes)

@@ -9,7 +9,8 @@ from leadline._core.sources import Source
 from leadline._core.wording import figure
 from leadline.doctor.registry import rule
 from leadline.doctor.trainable import trainable
-from leadline.doctor.trainable_mechanisms import MECHANISMS, Mechanism, measure
+from leadline.doctor.trainable_mechanisms import Mechanism, measure
+from leadline.doctor.trainers import ADAM
 
 
 @rule("hard-to-train", source=Source(key="leadline"))
@@ -24,7 +25,7 @@ def hard_to_train(profile: Profile, *, limit: float = 0.35, share: float = 0.5) 
     if not (score.probability < limit) or any(map(math.isinf, score.evidence.values())):
         return
     figures = measure(profile)
-    worst = sorted(MECHANISMS, key=lambda each: score.evidence[each.name])
+    worst = sorted(ADAM.mechanisms, key=lambda each: score.evidence[each.name])
     named = [each for each in worst if score.evidence[each.name] <= share * score.evidence[worst[0].name] < 0]
     reasons = "; ".join(_reason(each, figures[each.figure], score.evidence[each.name]) for each in named)
     yield Finding(
