@@ -24,6 +24,7 @@ def check(
     layers: options.Layers = None,
     effort: options.Effort = "standard",
     draws: options.Draws = 1,
+    trainer: options.Trainer = "adam",
     weights: options.Weights = False,
     widths: options.Widths = None,
     depths: options.Depths = None,
@@ -38,6 +39,7 @@ def check(
     Exit status 1 where training will fail (an error-level finding), 0 otherwise.
     """
     check_choice("--effort", effort, ("standard", "full"))
+    check_choice("--trainer", trainer, ("adam", "sgd"))
     if widths and depths and not what_if:
         raise UsageError("A coordinate check goes over --widths or over --depths; got both.")
     shape = options.numbers(input_shape, option="--input-shape", example="3,32,32")
@@ -67,7 +69,7 @@ def check(
         step("Explaining")
         sounding = Sounding(
             title=loaded.description,
-            diagnosis=leadline.diagnose(profile),
+            diagnosis=leadline.diagnose(profile, trainer=trainer),
             weights=leadline.metrics.weight_spectra(loaded.model) if weights else None,
             coordinates=compared(loaded, **sizes) if any(sizes.values()) else None,
             changes=changes,

@@ -52,6 +52,13 @@ Draws = Annotated[
     typer.Option(min=1, metavar="N", help="Draws of the weights that intervals are over.", rich_help_panel=_MEASURE),
 ]
 
+Trainer = Annotated[
+    str,
+    typer.Option(
+        metavar="adam|sgd", help="Whose training the score and the depth limit predict.", rich_help_panel=_MEASURE
+    ),
+]
+
 Weights = Annotated[bool, typer.Option("--weights", help="The spectrum of every weight.", rich_help_panel=_MORE)]
 Widths = Annotated[
     str | None,

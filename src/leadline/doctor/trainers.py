@@ -101,4 +101,82 @@ ADAM = Trainer(
     ),
 )
 
-TRAINERS = {"adam": ADAM}
+# Fitted likewise on 351 of those networks trained by plain descent, 226 of them with success; the area is 0.977.
+SGD = Trainer(
+    rule=_RULE.format("SGD with momentum 0.9", "1e-1, 1e-2 and 1e-3"),
+    usual=5.825,
+    mechanisms=(
+        Mechanism(
+            name="alignment of gradients",
+            harmful="gradients of different samples point in few directions",
+            unit="",
+            figure="gradient_directions",
+            harm=-1,
+            knots=(0.883, 0.79),
+            scale=0.188,
+            weights=(0.0, 1.775),
+        ),
+        Mechanism(
+            name="differences between samples",
+            harmful="what tells samples apart is faint",
+            unit="decades",
+            figure="distinct_signal",
+            harm=-1,
+            knots=(-0.107, -0.303),
+            scale=0.222,
+            weights=(1.482, 2.088),
+        ),
+        Mechanism(
+            name="directions of the signal",
+            harmful="most directions of the signal are much fainter than the strongest",
+            unit="nats",
+            figure="isometry_gap",
+            harm=1,
+            knots=(0.929, 2.845),
+            scale=2.797,
+            weights=(0.0, 0.008),
+        ),
+        Mechanism(
+            name="spread of gradients",
+            harmful="gradients differ much between weights",
+            unit="decades",
+            figure="gradient_spread",
+            harm=1,
+            knots=(0.174, 0.619),
+            scale=0.570,
+            weights=(1.918, 0.0),
+        ),
+        Mechanism(
+            name="depth without skips",
+            harmful="many layers stand in a row without a skip",
+            unit="decades",
+            figure="plain_depth",
+            harm=1,
+            knots=(0.0, 0.699),
+            scale=1.041,
+            weights=(1.101, 1.729),
+        ),
+        Mechanism(
+            name="large gradients",
+            harmful="the gradient of all weights is large",
+            unit="decades",
+            figure="gradient_scale",
+            harm=1,
+            knots=(-0.741, 0.528),
+            scale=0.807,
+            weights=(4.186, 1.607),
+        ),
+        Mechanism(
+            name="faint gradients",
+            harmful="the gradient of all weights is faint",
+            unit="decades",
+            figure="gradient_scale",
+            harm=-1,
+            knots=(1.841, 0.528),
+            scale=0.807,
+            weights=(2.158, 0.0),
+        ),
+    ),
+)
+
+TRAINERS = {"adam": ADAM, "sgd": SGD}
