@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import leadline
+from leadline._core.errors import UsageError
 from leadline._core.profile import Profile
 from leadline._core.randomness import seeded
 from leadline._core.wording import figure
@@ -227,3 +228,21 @@ def test_the_reason_of_a_low_score_is_what_lowers_it_most():
     evidence = trainable(profile).evidence
     worst = min(evidence, key=lambda name: evidence[name])
     assert worst in finding.evidence and f"{figure(evidence[worst])} nats" in finding.message
+
+
+def test_plain_descent_feels_the_scale_of_gradients_and_adam_does_not():
+    grads = {"weight_grad_norm": [1.0, 1.0, 1.0], "grad_norm": [1.0, 1.0, 1.0]}
+
+    def scores(scale: float) -> list[float]:
+        scaled = chain({name: [scale * value for value in values] for name, values in grads.items()})
+        return [trainable(scaled, trainer=trainer).probability for trainer in ("adam", "sgd")]
+
+    (adam, sgd), (adam_up, sgd_up), (adam_down, sgd_down) = scores(0.1), scores(1e3), scores(1e-10)
+    assert adam == pytest.approx(adam_up) == pytest.approx(adam_down)
+    assert sgd_up < sgd and sgd_down < sgd
+
+
+def test_there_is_a_rule_for_each_trainer_and_no_other():
+    assert "SGD" in trainable(EMPTY, trainer="sgd").rule
+    with pytest.raises(UsageError, match="adam"):
+        trainable(EMPTY, trainer="lion")

@@ -101,10 +101,10 @@ ADAM = Trainer(
     ),
 )
 
-# Fitted likewise on 351 of those networks trained by plain descent, 226 of them with success; the area is 0.977.
+# Fitted likewise on 450 of those networks trained by plain descent, 284 of them with success; the area is 0.978.
 SGD = Trainer(
     rule=_RULE.format("SGD with momentum 0.9", "1e-1, 1e-2 and 1e-3"),
-    usual=5.825,
+    usual=5.759,
     mechanisms=(
         Mechanism(
             name="alignment of gradients",
@@ -113,8 +113,8 @@ SGD = Trainer(
             figure="gradient_directions",
             harm=-1,
             knots=(0.883, 0.79),
-            scale=0.188,
-            weights=(0.0, 1.775),
+            scale=0.182,
+            weights=(0.0, 1.755),
         ),
         Mechanism(
             name="differences between samples",
@@ -122,9 +122,9 @@ SGD = Trainer(
             unit="decades",
             figure="distinct_signal",
             harm=-1,
-            knots=(-0.107, -0.303),
-            scale=0.222,
-            weights=(1.482, 2.088),
+            knots=(-0.102, -0.324),
+            scale=0.227,
+            weights=(1.615, 1.809),
         ),
         Mechanism(
             name="directions of the signal",
@@ -132,9 +132,9 @@ SGD = Trainer(
             unit="nats",
             figure="isometry_gap",
             harm=1,
-            knots=(0.929, 2.845),
-            scale=2.797,
-            weights=(0.0, 0.008),
+            knots=(1.009, 2.845),
+            scale=2.788,
+            weights=(0.0, 0.207),
         ),
         Mechanism(
             name="spread of gradients",
@@ -142,9 +142,9 @@ SGD = Trainer(
             unit="decades",
             figure="gradient_spread",
             harm=1,
-            knots=(0.174, 0.619),
-            scale=0.570,
-            weights=(1.918, 0.0),
+            knots=(0.171, 0.611),
+            scale=0.562,
+            weights=(1.8, 0.114),
         ),
         Mechanism(
             name="depth without skips",
@@ -152,9 +152,9 @@ SGD = Trainer(
             unit="decades",
             figure="plain_depth",
             harm=1,
-            knots=(0.0, 0.699),
+            knots=(0.0, 0.602),
             scale=1.041,
-            weights=(1.101, 1.729),
+            weights=(1.423, 1.478),
         ),
         Mechanism(
             name="large gradients",
@@ -162,9 +162,9 @@ SGD = Trainer(
             unit="decades",
             figure="gradient_scale",
             harm=1,
-            knots=(-0.741, 0.528),
-            scale=0.807,
-            weights=(4.186, 1.607),
+            knots=(-0.593, 0.497),
+            scale=0.810,
+            weights=(4.413, 1.293),
         ),
         Mechanism(
             name="faint gradients",
@@ -172,9 +172,9 @@ SGD = Trainer(
             unit="decades",
             figure="gradient_scale",
             harm=-1,
-            knots=(1.841, 0.528),
-            scale=0.807,
-            weights=(2.158, 0.0),
+            knots=(1.9, 0.497),
+            scale=0.810,
+            weights=(2.225, 0.0),
         ),
     ),
 )
