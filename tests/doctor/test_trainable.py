@@ -246,3 +246,13 @@ def test_there_is_a_rule_for_each_trainer_and_no_other():
     assert "SGD" in trainable(EMPTY, trainer="sgd").rule
     with pytest.raises(UsageError, match="adam"):
         trainable(EMPTY, trainer="lion")
+
+
+def test_of_several_draws_of_the_weights_the_contributions_are_means():
+    x, y = vectors()
+    seeds = iter(range(5))
+    builds = [lambda s=s: plain_mlp(12, init="default", seed=s)[0] for s in range(3)]
+    drawn = leadline.profile(lambda: builds[next(seeds)](), x, y, draws=3)
+    alone = [trainable(leadline.profile(build(), x, y)).evidence for build in builds]
+    for name, value in trainable(drawn).evidence.items():
+        assert value == pytest.approx(sum(each[name] for each in alone) / 3)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from leadline._core.diagnosis import Finding
 from leadline._core.names import check_choice
@@ -41,6 +42,8 @@ def trainable(profile: Profile, findings: Sequence[Finding] = (), *, trainer: st
     excess costs the same. Adam does not feel one scale for all gradients. What counts is how far they differ between
     weights, whether samples and their gradients still point in different directions, whether the signal still differs
     between samples, and how many layers stand in a row without a skip.
+
+    Where the weights were drawn several times, the contributions are means over the draws.
 
     Of errors that are seldom overcome the probability is at most (k + 1)/(n + 2), by Laplace's rule, k of n networks
     having trained: 1 of 59 with a drift along the chain that the rules call an error, 24 of them labelled after all
@@ -84,12 +87,22 @@ def trainable(profile: Profile, findings: Sequence[Finding] = (), *, trainer: st
         return Trainability(probability=math.nan, rule=chosen.rule, evidence={})
     if max(norms) == 0:
         return Trainability(probability=0.0, rule=chosen.rule, evidence={"no gradient": -math.inf})
-    evidence = chosen.log_odds(measure(profile))
+    evidence = _mean([chosen.log_odds(measure(each)) for each in _drawn(profile)])
     for finding in findings:
         beyond = most_log_odds(finding) - sum(evidence.values())
         if beyond < 0:
             evidence[f"{finding.code} found"] = beyond
     return Trainability(probability=logistic(sum(evidence.values())), rule=chosen.rule, evidence=evidence)
+
+
+def _drawn(profile: Profile) -> list[Profile]:
+    """The profile, and those of other draws of the weights in which some weight has a gradient."""
+    others = profile.draws if profile.draws_over == "draws" else ()
+    return [profile, *(each for each in others if any(norm > 0 for norm, _ in gradients(each)))]
+
+
+def _mean(parts: list[dict[str, float]]) -> dict[str, float]:
+    return {name: fmean(each[name] for each in parts) for name in parts[0]}
 
 
 def most_log_odds(finding: Finding) -> float:
