@@ -13,8 +13,8 @@ from leadline._core.errors import UsageError
 from leadline._core.profile import Profile
 from leadline._core.records import encode
 from leadline._core.weights import WeightSpectrum
+from leadline.doctor.changes import WhatIf
 from leadline.doctor.coordinates import CoordinateCheck, coordinate_check
-from leadline.doctor.what_if import WhatIf
 from leadline.metrics import LargestStep, largest_step
 from leadline.metrics.largest_step import DIRECTIONS
 from leadline.probe import profile

@@ -12,7 +12,7 @@ from leadline.reporting.terminal_table import Column, fitted_table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from leadline.doctor.what_if import Alternative, WhatIf
+    from leadline.doctor.changes import Alternative, WhatIf
 
 _SHOWN = 12
 
