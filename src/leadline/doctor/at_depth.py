@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -97,13 +98,17 @@ class Course:
             depth: Links, at least 1.
             stretch: Half-widths of their intervals by which slopes beyond the measured depth are taken towards harm.
         """
-        here, own = self._composed(depth, stretch), self._composed(self.links, 0.0)
+        here, own = self._composed(depth, stretch), self._own
         found = dict(self.level) | {name: here[name] for name in here if name not in _RELATIVE}
         for name, (least, most) in _RELATIVE.items():
             if name in here and name in own:
                 found[name] = here[name] + min(max(self.level[name] - own[name], least), most)
         plain = (10 ** self.level["plain_depth"] - 1) / self.links
         return found | {"plain_depth": math.log10(1 + plain * min(depth, _DEEPEST))}
+
+    @cached_property
+    def _own(self) -> dict[str, float]:
+        return self._composed(self.links, 0.0)
 
     @property
     def curves(self) -> list[Curve]:
@@ -160,14 +165,17 @@ def course(profile: Profile, expected: Mapping[str, float] | None = None) -> Cou
         expected: Metric -> its rate in decades a link, in order of execution, where theory gives one. A curve goes on
             at that rate where the interval of its own contains it: a chain's gains wander, and theory knows their mean.
     """
-    theory = dict(expected or {})
+    chain = hidden(profile)
+    start = _stream_start(chain)
+    theory = dict(expected or {}) if start is None else {}
     level = math.nan
     if still(theory):
         theory, level = dict.fromkeys(theory, 0.0), 0.0
     rounding = dtype_range(profile.dtype).eps / math.log(10)
-    chain = hidden(profile)
-    place = _places(chain)
-    draws = [hidden(each) for each in (profile, *profile.draws)]
+    draws = [chain, *(hidden(each) for each in profile.draws if profile.draws_over == "draws")]
+
+    def place(links: Floats) -> Floats:
+        return links if start is None else np.log(links + 1 + start)
 
     def curve(
         metric: str,
@@ -180,7 +188,7 @@ def course(profile: Profile, expected: Mapping[str, float] | None = None) -> Cou
         rows = [_without_faults(links, metric, of) for links in draws if len(links) == len(chain)]
         known = np.array([[value if abs(value) < _MOST else math.nan for value in row] for row in rows])
         places = place(np.arange(len(chain), dtype=np.float64))
-        values = _mean(known)
+        values = known.mean(axis=0)
         if backward:
             places, values = places[-1] - places[::-1], values[::-1]
         return _curve(
@@ -209,19 +217,18 @@ def still(theory: Mapping[str, float]) -> bool:
     return bool(theory) and all(abs(each) < STILL for each in theory.values())
 
 
-def _places(chain: tuple[LayerProfile, ...]) -> Callable[[Floats], Floats]:
-    """How links are counted.
+def _stream_start(chain: tuple[LayerProfile, ...]) -> float | None:
+    """The variance of a stream at first, in branches, where branches of one size are added to it.
 
-    Behind l branches of one size the variance of a stream is that of l + s branches, s its own at first: what grows
-    with it grows with log(l + s). Where branches grow with the stream, or there are none, every link counts alike.
+    Behind l of them its variance is that of l + s, s its own at first, and what grows with it grows with log(l + s).
+    ``None`` where branches grow with the stream, or there are none: then every link counts alike.
     """
     sizes = [(layer.branch_rms, layer.stream_rms) for layer in chain if layer.branch_rms > 0 and layer.stream_rms > 0]
-    if len(sizes) > 2 and len(sizes) >= len(chain) - 1:
-        (first, stream), (last, behind) = sizes[0], sizes[-1]
-        if math.log(behind / stream) > 2 * abs(math.log(last / first)):
-            start = (stream / first) ** 2
-            return lambda links: np.log(links + 1 + start)
-    return lambda links: links
+    if len(sizes) < 3 or len(sizes) < len(chain) - 1:
+        return None
+    (first, stream), (last, behind) = sizes[0], sizes[-1]
+    adds_up = math.log(behind / stream) > 2 * abs(math.log(last / first))
+    return (stream / first) ** 2 if adds_up else None
 
 
 def _without_faults(chain: tuple[LayerProfile, ...], metric: str, of: Callable[[LayerProfile], float]) -> list[float]:
@@ -234,11 +241,6 @@ def _without_faults(chain: tuple[LayerProfile, ...], metric: str, of: Callable[[
     faulty = np.array([layer.name in apart for layer in chain[1:]])
     steps[faulty & np.isfinite(steps)] = np.nanmedian(steps)
     return [values[0], *(values[0] + np.cumsum(steps))]
-
-
-def _mean(rows: NDArray[np.float64]) -> Floats:
-    """The mean over draws where all know a value."""
-    return rows.mean(axis=0)
 
 
 def _told_apart(layer: LayerProfile) -> float:
