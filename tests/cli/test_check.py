@@ -237,6 +237,14 @@ def test_what_if_ranks_changes_of_a_design(capsys: pytest.CaptureFixture[str]):
     assert first["limit"]["estimate"] > found["now"]["limit"]["estimate"]
 
 
+def test_what_if_keeps_the_data_and_the_dtype_that_were_asked_for(capsys: pytest.CaptureFixture[str]):
+    shape = ["--data", "gaussian", "--input-shape", "3,4,4", "--batch", "8", "--dtype", "bfloat16"]
+    asked = ["check", "mlp:depth=6,width=8,norm=batch", "--what-if", "--depths", "6", *shape]
+    main([*asked, "--json", "-"])
+    found = no_literals(capsys.readouterr().out)["what_if"]
+    assert {"batch": 32} in [each["changes"] for each in found["alternatives"]]
+
+
 def test_what_if_of_a_users_model_is_asked_of_a_perceptron_of_its_parts(capsys: pytest.CaptureFixture[str]):
     main(["check", f"{MODELS}:sick", "--what-if", "--depths", "5"])
     out = capsys.readouterr().out

@@ -1,9 +1,7 @@
 """`leadline check … --what-if`: which changes of the target, or of a perceptron of its parts, carry it deeper."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
-
-from torch import Tensor
+from functools import partial
 
 from leadline._core.errors import UsageError
 from leadline._core.profile import Profile
@@ -15,18 +13,27 @@ DEPTHS = (10, 100, 1000)
 
 
 def changes_of(
-    target: Target, seen: Profile, *, depths: Sequence[int] | None, seed: int, on_step: Callable[[str], None]
+    target: Target,
+    seen: Profile,
+    load_with: Callable[..., Target],
+    *,
+    depths: Sequence[int] | None,
+    trainer: str,
+    seed: int,
+    on_step: Callable[[str], None],
 ) -> tuple[WhatIf, str]:
     """What other designs would do in the place of ``target``, and which network stood for it.
 
     Of a built-in design its own options are changed. Of any other model the parts of its repeated links are known, and
-    a perceptron of the same parts, width and gain stands for it.
+    a perceptron of the same parts, width and gain stands for it. ``load_with(batch=…)`` loads the target with another
+    number of samples.
 
     Raises:
         UsageError: If the links are not of parts that a perceptron can be made of.
     """
     own = parse(target.name).kind == "design"
-    stand_in = target if own else load(written_as_mlp(seen), batch=seen.batch, seed=seed)
+    again = load_with if own else partial(load, written_as_mlp(seen), seed=seed)
+    stand_in = target if own else again(batch=seen.batch)
     now, choices = variants(stand_in.name)
     sizes = [size for size in (seen.batch // 4, seen.batch * 4) if size > 1]
     found = what_if(
@@ -36,17 +43,13 @@ def changes_of(
         now=now,
         choices=choices,
         depths=depths or DEPTHS,
-        batches={size: _batch(stand_in, size, seed) for size in sizes},
+        batches={size: (other.inputs, other.targets) for size in sizes for other in [again(batch=size)]},
         loss=stand_in.loss,
+        trainer=trainer,
         seed=seed,
         on_step=on_step,
     )
     return found, stand_in.name
-
-
-def _batch(target: Target, size: int, seed: int) -> tuple[Any, Tensor | None]:
-    other = load(target.name, batch=size, seed=seed)
-    return other.inputs, other.targets
 
 
 def written_as_mlp(seen: Profile) -> str:

@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import redirect_stdout
+from functools import partial
 
 import typer
 
@@ -58,13 +59,18 @@ def check(
         from leadline.targets import load
 
         step(f"Building {target}")
-        loaded = load(target, seed=seed, **{name: value for name, value in given.items() if value is not None})
+        load_with = partial(
+            load, target, seed=seed, **{key: value for key, value in given.items() if value is not None}
+        )
+        loaded = load_with()
         step(f"Measuring {target}")
         chosen = layers[0] if layers and len(layers) == 1 else layers or "blocks"
         profile = measured(loaded, layers=chosen, effort=effort, draws=draws, seed=seed)
         changes = None
         if what_if:
-            changes = changes_of(loaded, profile, depths=sizes["depths"], seed=seed, on_step=step)
+            changes = changes_of(
+                loaded, profile, load_with, depths=sizes["depths"], trainer=trainer, seed=seed, on_step=step
+            )
             sizes["depths"] = None
         step("Explaining")
         sounding = Sounding(

@@ -84,6 +84,7 @@ def what_if(
     batches: Mapping[int, Batch] | None = None,
     loss: Loss | None = None,
     best: int = 3,
+    trainer: str = "adam",
     seed: int = 0,
     on_step: Callable[[str], None] | None = None,
 ) -> WhatIf:
@@ -108,6 +109,7 @@ def what_if(
         batches: Other numbers of samples -> inputs and targets; tried where there is a batch normalisation.
         loss: As for ``leadline.profile``.
         best: How many of the best are measured.
+        trainer: Whose training is predicted, as in ``leadline.diagnose``.
         seed: Of the weights.
         on_step: Told what is being done, in a phrase.
 
@@ -130,7 +132,7 @@ def what_if(
     """
     if not depths or min(depths) < 1:
         raise UsageError(f"Depths are whole numbers from 1 on, such as 10,100,1000; got {list(depths)}.")
-    trial = _Trial(build=build, now=now, loss=loss, seed=seed, depths=tuple(depths))
+    trial = _Trial(build=build, now=now, loss=loss, seed=seed, depths=tuple(depths), trainer=trainer)
     samples = {None: (inputs, targets), **(batches or {})}
     tell = on_step or (lambda text: None)
 
@@ -161,6 +163,7 @@ class _Trial:
     loss: Loss | None
     seed: int
     depths: tuple[int, ...]
+    trainer: str
 
     def predicted(self, changes: Mapping[str, Any], batch: Batch, *, links: int = LINKS) -> Alternative:
         more: dict[str, Any] = {"depth": links} if "depth" in self.now else {}
@@ -169,8 +172,8 @@ class _Trial:
         seen = profile(self._built(changes, **more), *batch, loss=self.loss)
         return Alternative(
             changes=changes,
-            limit=diagnose(seen).depth_limit,
-            predicted=probabilities(seen, predict(seen), self.depths),
+            limit=diagnose(seen, trainer=self.trainer).depth_limit,
+            predicted=probabilities(seen, predict(seen), self.depths, trainer=self.trainer),
         )
 
     def closer(self, alternative: Alternative, batch: Batch) -> Alternative:
@@ -183,7 +186,9 @@ class _Trial:
     def measured(self, alternative: Alternative, batch: Batch) -> Alternative:
         at = self.depths if "depth" in self.now else ()
         found = {
-            depth: diagnose(profile(self._built(alternative.changes, depth=depth), *batch, loss=self.loss))
+            depth: diagnose(
+                profile(self._built(alternative.changes, depth=depth), *batch, loss=self.loss), trainer=self.trainer
+            )
             for depth in at
         }
         return replace(

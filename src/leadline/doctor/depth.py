@@ -16,7 +16,7 @@ from leadline.doctor.rules.activations import activation_decay, activation_growt
 from leadline.doctor.rules.gradients import gradient_explosion, gradient_vanishing
 from leadline.doctor.trainable import MOST_WITH_DRIFT, logistic
 from leadline.doctor.trainable_mechanisms import hidden
-from leadline.doctor.trainers import ADAM, TRAINERS, Trainer
+from leadline.doctor.trainers import TRAINERS, Trainer
 from leadline.doctor.trends import log10
 from leadline.theory import batch_norm_gradient_rate
 
@@ -62,7 +62,7 @@ def depth_limit(profile: Profile, predictions: tuple[Prediction, ...], *, traine
 
     The score of ``trainable`` falls to one half: weight gradients spread, samples are no longer told apart, or keep a
     single direction, or their gradients do; activations or gradients leave the range of the dtype; or they drift as far
-    as the rules call an error. A network of N links has the signal of the first N and the gradient of the last N;
+    as the rules call an error. A network of N links has the signal of the first N, and its gradient their gains;
     beyond the measured depth the curves go on at the rate of their later half, or at theory's where its interval
     contains that. Where theory gives rate 0 for large batches, what is left is the growth that finite batches add, and
     the mechanism says so.
@@ -107,7 +107,9 @@ def depth_limit(profile: Profile, predictions: tuple[Prediction, ...], *, traine
     )
 
 
-def probabilities(profile: Profile, predictions: tuple[Prediction, ...], depths: Sequence[int]) -> dict[int, float]:
+def probabilities(
+    profile: Profile, predictions: tuple[Prediction, ...], depths: Sequence[int], *, trainer: str = "adam"
+) -> dict[int, float]:
     """Depth -> the score of ``trainable`` for as many links, composed of the measured curves; ``nan`` where none are.
 
     Past a drift that the rules call an error it is what they leave at most.
@@ -115,7 +117,7 @@ def probabilities(profile: Profile, predictions: tuple[Prediction, ...], depths:
     if len(hidden(profile)) < 3:
         return dict.fromkeys(depths, math.nan)
     measured = course(profile, {prediction.metric: prediction.rate for prediction in predictions})
-    score, *drifts = _ends(profile, measured, ADAM)
+    score, *drifts = _ends(profile, measured, TRAINERS[trainer])
     found = {}
     for depth in depths:
         past = any(end.margin(depth, 0.0) < 0 for end in drifts)
