@@ -1,0 +1,133 @@
+"""Small transformers, good and bad, labelled by training: networks of a kind that the score was not fitted to.
+
+    python benchmarks/attention_zoo.py OUT.jsonl [--count 60] [--seed 0]
+    python benchmarks/trainability.py score OUT.jsonl benchmarks/attention_zoo.py
+
+The task is 8×8 digits, a row of pixels a token; trainer, rates and rule are those of ``Diagnosis.trainable_rule``.
+"""
+
+import argparse
+import json
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import timing  # noqa: F401 (one thread)
+import torch
+from rich.console import Console
+from rich.progress import track
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from leadline._core.randomness import seeded
+
+RATES, BATCH, STEPS, LAST = (1e-2, 1e-3, 1e-4), 64, 150, 20
+SIDE = 8
+Config = dict[str, Any]
+
+
+class Block(nn.Module):
+    """Attention and a perceptron, each with norm in front of it, behind the sum, or none, and with or without skips."""
+
+    def __init__(self, width: int, *, norm: str, skip: float):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(width, 4, batch_first=True)
+        self.perceptron = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) if norm != "none" else nn.Identity() for _ in range(2))
+        self.pre, self.skip = norm == "pre", skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        branches = (lambda h: self.attention(h, h, h, need_weights=False)[0], self.perceptron)
+        for norm, branch in zip(self.norms, branches, strict=True):
+            x = self.skip * x + branch(norm(x)) if self.pre else norm(self.skip * x + branch(x))
+        return x
+
+
+class Transformer(nn.Module):
+    def __init__(self, config: Config):
+        super().__init__()
+        width = config["width"]
+        self.embedding = nn.Linear(SIDE, width)
+        self.position = nn.Parameter(torch.randn(SIDE, width))
+        blocks = [Block(width, norm=config["norm"], skip=config["skip"]) for _ in range(config["depth"])]
+        self.blocks, self.head = nn.Sequential(*blocks), nn.Linear(width, 10)
+        with torch.no_grad():
+            for name, weight in self.blocks.named_parameters():
+                if weight.ndim > 1 and "norm" not in name:
+                    weight.mul_(config["gain"])
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.embedding(images.view(-1, SIDE, SIDE)) + self.position
+        return self.head(self.blocks(tokens).mean(1))
+
+
+def build(config: Config) -> nn.Module:
+    """The network that ``config`` describes, at initialisation."""
+    with seeded(config["seed"]):
+        return Transformer(config)
+
+
+def digits() -> tuple[Tensor, Tensor]:
+    images, labels = load_digits(return_X_y=True)
+    x = torch.tensor(images, dtype=torch.float32)
+    return (x - x.mean()) / x.std(), torch.tensor(labels)
+
+
+def batch(config: Config) -> tuple[Tensor, Tensor]:
+    x, y = digits()
+    rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(config["seed"]))[:BATCH]
+    return x[rows], y[rows]
+
+
+def drawn(rng: random.Random) -> Config:
+    return {
+        "depth": round(math.exp(rng.uniform(math.log(2), math.log(24)))),
+        "width": rng.choice((32, 64)),
+        "norm": rng.choice(("pre", "post", "none")),
+        "skip": rng.choice((1.0, 1.0, 0.0)),
+        "gain": round(math.exp(rng.uniform(math.log(0.4), math.log(3.0))), 3),
+        "seed": rng.randrange(2**31),
+        "activation": "gelu",
+        "init": "default",
+    }
+
+
+def final_loss(config: Config, rate: float) -> float:
+    """Mean loss of the last Adam steps; infinite once it is not finite."""
+    model, (x, y) = build(config), digits()
+    order, losses = torch.Generator().manual_seed(config["seed"] + 1), []
+    optimiser = torch.optim.Adam(model.parameters(), rate)
+    for _ in range(STEPS):
+        rows = torch.randint(len(x), (BATCH,), generator=order)
+        loss = F.cross_entropy(model(x[rows]), y[rows])
+        if not torch.isfinite(loss):
+            return math.inf
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return sum(losses[-LAST:]) / LAST
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--count", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    rng = random.Random(args.seed)
+    done = len(args.out.read_text().splitlines()) if args.out.exists() else 0
+    with args.out.open("a") as file:
+        for i in track(range(args.count), "Training", console=Console(stderr=True)):
+            config = drawn(rng)
+            if i >= done:
+                best = min(final_loss(config, rate) for rate in RATES)
+                outcome = {"best": best if math.isfinite(best) else None, "trains": best < 1.0}
+                file.write(json.dumps({"config": config, "outcome": outcome}) + "\n")
+                file.flush()
+
+
+if __name__ == "__main__":
+    main()
