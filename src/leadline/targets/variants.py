@@ -42,7 +42,7 @@ def variants(target: str) -> tuple[Mapping[str, Any], Mapping[str, Sequence[Any]
     options = {option.name: option for option in DESIGNS[spec.place].options}
     now = read(options.values(), spec.options, whose=spec.place)
     choices = {
-        name: [value for value in values if not options[name].choices or value in options[name].choices]
+        name: tuple(value for value in values if not options[name].choices or value in options[name].choices)
         for name, values in _CHOICES.items()
         if name in options
     }
