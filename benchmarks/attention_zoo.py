@@ -13,17 +13,17 @@ import random
 from pathlib import Path
 from typing import Any
 
+import short_training
 import timing  # noqa: F401 (one thread)
 import torch
 from rich.console import Console
 from rich.progress import track
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from leadline._core.randomness import seeded
 
-RATES, BATCH, STEPS, LAST = (1e-2, 1e-3, 1e-4), 64, 150, 20
+RATES, BATCH, STEPS = (1e-2, 1e-3, 1e-4), 64, 150
 SIDE = 8
 Config = dict[str, Any]
 
@@ -95,20 +95,10 @@ def drawn(rng: random.Random) -> Config:
 
 
 def final_loss(config: Config, rate: float) -> float:
-    """Mean loss of the last Adam steps; infinite once it is not finite."""
-    model, (x, y) = build(config), digits()
-    order, losses = torch.Generator().manual_seed(config["seed"] + 1), []
+    """Mean loss of the last Adam steps."""
+    model = build(config)
     optimiser = torch.optim.Adam(model.parameters(), rate)
-    for _ in range(STEPS):
-        rows = torch.randint(len(x), (BATCH,), generator=order)
-        loss = F.cross_entropy(model(x[rows]), y[rows])
-        if not torch.isfinite(loss):
-            return math.inf
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
-    return sum(losses[-LAST:]) / LAST
+    return short_training.final_loss(model, optimiser, digits(), seed=config["seed"] + 1, steps=STEPS, batch=BATCH)
 
 
 def main() -> None:

@@ -23,31 +23,21 @@ import zoo_file
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from torch.nn import functional as F
+from short_training import final_loss
 
 from leadline.metrics import largest_step
 
 OCTAVES = range(6, -8, -1)
-STEPS, LAST = 150, 20
+STEPS, RUNAWAY = 150, 100.0
 OPTIMISERS = {"gradient": torch.optim.SGD, "sign": torch.optim.Adam}
 
 
 def stands(zoo: ModuleType, config: dict[str, Any], optimiser: type[torch.optim.Optimizer], rate: float) -> bool:
     """Whether training at the rate passes the rule."""
     model = zoo.build(config)
-    x, y = zoo.digits()
-    order = torch.Generator().manual_seed(config["seed"] + 1)
-    descent, losses = optimiser(model.parameters(), rate), []
-    for _ in range(STEPS):
-        rows = torch.randint(len(x), (zoo.BATCH,), generator=order)
-        loss = F.cross_entropy(model(x[rows]), y[rows])
-        if not torch.isfinite(loss) or (losses and loss > 100 * losses[0]):
-            return False
-        descent.zero_grad()
-        loss.backward()
-        descent.step()
-        losses.append(loss.item())
-    return sum(losses[-LAST:]) / LAST < 1.0
+    task, seed = zoo.digits(), config["seed"] + 1
+    descent = optimiser(model.parameters(), rate)
+    return final_loss(model, descent, task, seed=seed, steps=STEPS, batch=zoo.BATCH, runaway=RUNAWAY) < 1.0
 
 
 def largest_rate(zoo: ModuleType, config: dict[str, Any], direction: str, step: float) -> float:

@@ -12,34 +12,23 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import short_training
 import timing  # noqa: F401 (one thread)
 import torch
 import zoo_file
 from rich.console import Console
 from rich.progress import track
-from torch.nn import functional as F
 
 RATES = (1e-1, 1e-2, 1e-3)
-MOMENTUM, LAST = 0.9, 20
+MOMENTUM = 0.9
 
 
 def final_loss(zoo: ModuleType, config: dict[str, Any], rate: float) -> float:
-    """Mean training loss of the last steps; infinite once it is not finite."""
+    """Mean loss of the last steps at the rate."""
     model = zoo.build(config)
-    x, y = zoo.digits()
-    order = torch.Generator().manual_seed(config["seed"] + 1)
     optimiser = torch.optim.SGD(model.parameters(), rate, momentum=MOMENTUM)
-    losses = []
-    for _ in range(zoo.STEPS):
-        rows = torch.randint(len(x), (zoo.BATCH,), generator=order)
-        loss = F.cross_entropy(model(x[rows]), y[rows])
-        if not torch.isfinite(loss):
-            return math.inf
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
-    return sum(losses[-LAST:]) / LAST
+    seed = config["seed"] + 1
+    return short_training.final_loss(model, optimiser, zoo.digits(), seed=seed, steps=zoo.STEPS, batch=zoo.BATCH)
 
 
 def outcome(finals: dict[str, float]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ appended to: what is in it is not trained again. Learning rates are tried until 
 
 import argparse
 import json
-import math
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from typing import Any
 import timing  # first: it sets the number of threads
 import torch
 import zoo_file
+from short_training import final_loss
 from torch import nn
 from torch.nn import functional as F
 
@@ -34,20 +34,9 @@ RATES = (1e-3, 1e-2, 1e-4)
 
 def train(zoo: ModuleType, model: nn.Module, config: dict[str, Any], rate: float) -> float:
     """The zoo's own loop on a model that is already built: the mean loss of the last 20 steps."""
-    x, y = zoo.digits()
-    order = torch.Generator().manual_seed(config["seed"] + 1)
     optimiser = torch.optim.Adam(model.parameters(), rate)
-    losses = []
-    for _ in range(zoo.STEPS):
-        chosen = torch.randint(len(x), (zoo.BATCH,), generator=order)
-        loss = F.cross_entropy(model(x[chosen]), y[chosen])
-        if not torch.isfinite(loss):
-            return math.inf
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
-    return sum(losses[-20:]) / 20
+    seed = config["seed"] + 1
+    return final_loss(model, optimiser, zoo.digits(), seed=seed, steps=zoo.STEPS, batch=zoo.BATCH)
 
 
 def outcome(zoo: ModuleType, record: dict[str, Any], recipe: str) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from leadline._core.diagnosis import DepthLimit
 from leadline._core.errors import UsageError
 from leadline.doctor._diagnose import diagnose
 from leadline.doctor.depth import probabilities
-from leadline.doctor.expectations import predict
 from leadline.probe import profile
 from leadline.probe.loss import Loss
 from leadline.theory import gain as theory_gain
@@ -170,10 +169,11 @@ class _Trial:
         if "weights" in self.now and self.now.get("width", 0) >= WIDE:
             more["weights"] = "lazy"
         seen = profile(self._built(changes, **more), *batch, loss=self.loss)
+        found = diagnose(seen, trainer=self.trainer)
         return Alternative(
             changes=changes,
-            limit=diagnose(seen, trainer=self.trainer).depth_limit,
-            predicted=probabilities(seen, predict(seen), self.depths, trainer=self.trainer),
+            limit=found.depth_limit,
+            predicted=probabilities(seen, found.predictions, self.depths, trainer=self.trainer),
         )
 
     def closer(self, alternative: Alternative, batch: Batch) -> Alternative:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 
 from leadline._core.diagnosis import DepthLimit, Prediction
 from leadline._core.profile import Profile
@@ -93,8 +94,7 @@ def depth_limit(profile: Profile, predictions: tuple[Prediction, ...], *, traine
     if not measured.curves:
         return _untold("no figures of its layers")
     ends = list(_ends(profile, measured, TRAINERS[trainer]))
-    first = min(ends, key=lambda end: end.depth())
-    estimate = first.depth()
+    estimate, first = min(((end.depth(), end) for end in ends), key=itemgetter(0))
     if estimate > _finite_links(profile):
         return _untold("numbers that are not finite")
     if math.isinf(estimate) and not still(expected):

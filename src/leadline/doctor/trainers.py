@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from leadline.doctor.trainable_mechanisms import Mechanism
 
@@ -26,6 +27,48 @@ class Trainer:
         return {"usual": self.usual, **parts}
 
 
+# What both trainers feel; what it costs each is fitted.
+_ALIGNED = partial(
+    Mechanism,
+    name="alignment of gradients",
+    harmful="gradients of different samples point in few directions",
+    unit="",
+    figure="gradient_directions",
+    harm=-1,
+)
+_DISTINCT = partial(
+    Mechanism,
+    name="differences between samples",
+    harmful="what tells samples apart is faint",
+    unit="decades",
+    figure="distinct_signal",
+    harm=-1,
+)
+_FLAT = partial(
+    Mechanism,
+    name="directions of the signal",
+    harmful="most directions of the signal are much fainter than the strongest",
+    unit="nats",
+    figure="isometry_gap",
+    harm=1,
+)
+_SPREAD = partial(
+    Mechanism,
+    name="spread of gradients",
+    harmful="gradients differ much between weights",
+    unit="decades",
+    figure="gradient_spread",
+    harm=1,
+)
+_DEEP = partial(
+    Mechanism,
+    name="depth without skips",
+    harmful="many layers stand in a row without a skip",
+    unit="decades",
+    figure="plain_depth",
+    harm=1,
+)
+
 _RULE = (
     "{} at {}, 150 steps of batch 64 on 8×8 digits: "
     "the best of the three mean losses of the last 20 steps is below 1.0 (chance is 2.30)"
@@ -38,36 +81,9 @@ ADAM = Trainer(
     rule=_RULE.format("Adam", "1e-2, 1e-3 and 1e-4"),
     usual=6.601,
     mechanisms=(
-        Mechanism(
-            name="alignment of gradients",
-            harmful="gradients of different samples point in few directions",
-            unit="",
-            figure="gradient_directions",
-            harm=-1,
-            knots=(0.889, 0.776),
-            scale=0.237,
-            weights=(1.357, 0.619),
-        ),
-        Mechanism(
-            name="differences between samples",
-            harmful="what tells samples apart is faint",
-            unit="decades",
-            figure="distinct_signal",
-            harm=-1,
-            knots=(-0.105, -0.349),
-            scale=0.396,
-            weights=(1.513, 0.0),
-        ),
-        Mechanism(
-            name="directions of the signal",
-            harmful="most directions of the signal are much fainter than the strongest",
-            unit="nats",
-            figure="isometry_gap",
-            harm=1,
-            knots=(1.209, 3.42),
-            scale=3.458,
-            weights=(0.0, 1.263),
-        ),
+        _ALIGNED(knots=(0.889, 0.776), scale=0.237, weights=(1.357, 0.619)),
+        _DISTINCT(knots=(-0.105, -0.349), scale=0.396, weights=(1.513, 0.0)),
+        _FLAT(knots=(1.209, 3.42), scale=3.458, weights=(0.0, 1.263)),
         Mechanism(
             name="size of gradients",
             harmful="gradients of weights are large beside that of the output",
@@ -78,26 +94,8 @@ ADAM = Trainer(
             scale=0.714,
             weights=(3.058, 0.992),
         ),
-        Mechanism(
-            name="spread of gradients",
-            harmful="gradients differ much between weights",
-            unit="decades",
-            figure="gradient_spread",
-            harm=1,
-            knots=(0.199, 0.712),
-            scale=0.790,
-            weights=(1.547, 1.729),
-        ),
-        Mechanism(
-            name="depth without skips",
-            harmful="many layers stand in a row without a skip",
-            unit="decades",
-            figure="plain_depth",
-            harm=1,
-            knots=(0.0, 0.699),
-            scale=1.079,
-            weights=(2.445, 1.441),
-        ),
+        _SPREAD(knots=(0.199, 0.712), scale=0.790, weights=(1.547, 1.729)),
+        _DEEP(knots=(0.0, 0.699), scale=1.079, weights=(2.445, 1.441)),
     ),
 )
 
@@ -106,56 +104,11 @@ SGD = Trainer(
     rule=_RULE.format("SGD with momentum 0.9", "1e-1, 1e-2 and 1e-3"),
     usual=5.759,
     mechanisms=(
-        Mechanism(
-            name="alignment of gradients",
-            harmful="gradients of different samples point in few directions",
-            unit="",
-            figure="gradient_directions",
-            harm=-1,
-            knots=(0.883, 0.79),
-            scale=0.182,
-            weights=(0.0, 1.755),
-        ),
-        Mechanism(
-            name="differences between samples",
-            harmful="what tells samples apart is faint",
-            unit="decades",
-            figure="distinct_signal",
-            harm=-1,
-            knots=(-0.102, -0.324),
-            scale=0.227,
-            weights=(1.615, 1.809),
-        ),
-        Mechanism(
-            name="directions of the signal",
-            harmful="most directions of the signal are much fainter than the strongest",
-            unit="nats",
-            figure="isometry_gap",
-            harm=1,
-            knots=(1.009, 2.845),
-            scale=2.788,
-            weights=(0.0, 0.207),
-        ),
-        Mechanism(
-            name="spread of gradients",
-            harmful="gradients differ much between weights",
-            unit="decades",
-            figure="gradient_spread",
-            harm=1,
-            knots=(0.171, 0.611),
-            scale=0.562,
-            weights=(1.8, 0.114),
-        ),
-        Mechanism(
-            name="depth without skips",
-            harmful="many layers stand in a row without a skip",
-            unit="decades",
-            figure="plain_depth",
-            harm=1,
-            knots=(0.0, 0.602),
-            scale=1.041,
-            weights=(1.423, 1.478),
-        ),
+        _ALIGNED(knots=(0.883, 0.79), scale=0.182, weights=(0.0, 1.755)),
+        _DISTINCT(knots=(-0.102, -0.324), scale=0.227, weights=(1.615, 1.809)),
+        _FLAT(knots=(1.009, 2.845), scale=2.788, weights=(0.0, 0.207)),
+        _SPREAD(knots=(0.171, 0.611), scale=0.562, weights=(1.8, 0.114)),
+        _DEEP(knots=(0.0, 0.602), scale=1.041, weights=(1.423, 1.478)),
         Mechanism(
             name="large gradients",
             harmful="the gradient of all weights is large",
