@@ -1,7 +1,7 @@
 """Activations as pairs of forward and backward, without a graph, for a pass that goes through layer by layer."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +13,38 @@ from leadline.nn.shaping import GainedActivation, ShapedActivation
 _aten = torch.ops.aten
 
 
+class Bend(NamedTuple):
+    """A pair of lines: ``above`` x + ``lift`` where x > 0, and ``below`` x + ``lift`` elsewhere."""
+
+    above: float
+    below: float
+    lift: float
+
+
+class Slope(NamedTuple):
+    """A derivative: ``above`` or ``below`` by the sign of the input, or ``above`` + ``first`` t + ``second`` t².
+
+    t is what ``forward`` leaves in the place of its input.
+    """
+
+    above: float
+    below: float
+    first: float
+    second: float
+
+
 class Pair(ABC):
     """An elementwise function and its derivative.
 
     Attributes:
         spare: Whether it writes its values beside its input, and not over it.
+        bend: Its lines, where it is a pair of them.
+        slope: Its derivative, where it is that of such a pair or a polynomial.
     """
 
     spare: bool = False
+    bend: Bend | None = None
+    slope: Slope | None = None
 
     @abstractmethod
     def forward(self, u: Tensor, out: Tensor) -> tuple[Tensor, Any]:
@@ -32,6 +56,8 @@ class Pair(ABC):
 
 
 class _Identity(Pair):
+    bend, slope = Bend(1.0, 1.0, 0.0), Slope(1.0, 1.0, 0.0, 0.0)
+
     def forward(self, u: Tensor, out: Tensor) -> tuple[Tensor, Any]:
         return u, None
 
@@ -42,8 +68,9 @@ class _Identity(Pair):
 class _OfOutput(Pair):
     """In place; the derivative is a function of the value."""
 
-    def __init__(self, forward: Any, backward: Any):
+    def __init__(self, forward: Any, backward: Any, *, slope: Slope, bend: Bend | None = None):
         self._forward, self._backward = forward, backward
+        self.slope, self.bend = slope, bend
 
     def forward(self, u: Tensor, out: Tensor) -> tuple[Tensor, Any]:
         return self._forward(u), u
@@ -72,6 +99,9 @@ class _Gained(Pair):
 
     def __init__(self, inner: Pair, gain: float):
         self._inner, self._gain, self.spare = inner, gain, inner.spare
+        if inner.slope is not None and gain > 0:
+            self.slope = Slope(*(gain * part for part in inner.slope))
+            self.bend = inner.bend and Bend(gain * inner.bend.above, gain * inner.bend.below, inner.bend.lift)
 
     def forward(self, u: Tensor, out: Tensor) -> tuple[Tensor, Any]:
         return self._inner.forward(u.mul_(self._gain), out)
@@ -87,6 +117,13 @@ class _Shaped(Pair):
 
     def __init__(self, inner: Pair, shaped: ShapedActivation):
         self._inner, self._a, self._b, self._k = inner, shaped.of_x, shaped.of_phi, shaped.constant
+        a, b, k = self._a, self._b, self._k
+        if inner.slope is not None:
+            above, below, first, second = inner.slope
+            self.slope = Slope(a + b * above, a + b * below, b * first, b * second)
+        if inner.bend is not None:
+            above, below, lift = inner.bend
+            self.bend = Bend(a + b * above, a + b * below, k + b * lift)
 
     def forward(self, u: Tensor, out: Tensor) -> tuple[Tensor, Any]:
         torch.mul(u, self._a, out=out)
@@ -152,6 +189,8 @@ def _leaky(module: Any) -> Pair:
     return _OfOutput(
         lambda u: F.leaky_relu_(u, slope),
         lambda grad, y: _aten.leaky_relu_backward.default(grad, y, slope, True),
+        slope=Slope(1.0, slope, 0.0, 0.0),
+        bend=Bend(1.0, slope, 0.0),
     )
 
 
@@ -164,10 +203,17 @@ def _gelu(approximate: str) -> Pair:
 
 _PAIRS: dict[type[nn.Module], Any] = {
     nn.Identity: lambda module: _Identity(),
-    nn.ReLU: lambda module: _OfOutput(torch.relu_, lambda grad, y: _aten.threshold_backward.default(grad, y, 0)),
+    nn.ReLU: lambda module: _OfOutput(
+        torch.relu_,
+        lambda grad, y: _aten.threshold_backward.default(grad, y, 0),
+        slope=Slope(1.0, 0.0, 0.0, 0.0),
+        bend=Bend(1.0, 0.0, 0.0),
+    ),
     nn.LeakyReLU: _leaky,
-    nn.Tanh: lambda module: _OfOutput(torch.tanh_, _aten.tanh_backward.default),
-    nn.Sigmoid: lambda module: _OfOutput(torch.sigmoid_, _aten.sigmoid_backward.default),
+    nn.Tanh: lambda module: _OfOutput(torch.tanh_, _aten.tanh_backward.default, slope=Slope(1.0, 1.0, 0.0, -1.0)),
+    nn.Sigmoid: lambda module: _OfOutput(
+        torch.sigmoid_, _aten.sigmoid_backward.default, slope=Slope(0.0, 0.0, 1.0, -1.0)
+    ),
     nn.SiLU: lambda module: _OfInput(_aten.silu.out, _aten.silu_backward.default),
     nn.GELU: lambda module: _gelu(module.approximate),
     GELUTanh: lambda module: _gelu("tanh"),

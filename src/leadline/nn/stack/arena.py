@@ -1,5 +1,8 @@
 """Memory of a pass, taken once and used again at every step."""
 
+from functools import cached_property
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -19,13 +22,19 @@ class Arena:
     def __init__(self, depth: int, like: Tensor, *, spare: bool):
         self.key = (depth, tuple(like.shape), like.dtype, like.device, spare)
 
-        def slots(*shape: int) -> tuple[Tensor, ...]:
-            return torch.empty(depth, *shape, dtype=like.dtype, device=like.device).unbind()
+        def slots(*shape: int) -> Tensor:
+            return torch.empty(depth, *shape, dtype=like.dtype, device=like.device)
 
         n, width = like.shape
-        self.maps, self.normalised = slots(n, width), slots(n, width)
-        self.outputs = slots(n, width) if spare else self.normalised
-        self.means, self.inverses = slots(width), slots(width)
+        whole = slots(n, width), slots(n, width), slots(width), slots(width), slots(width)
+        self.maps, self.normalised, self.means, self.inverses, _ = (each.unbind() for each in whole)
+        self.outputs = slots(n, width).unbind() if spare else self.normalised
+        self._whole = whole
+
+    @cached_property
+    def arrays(self) -> tuple[Any, ...]:
+        """Maps, normalised maps, means, inverse scales and variances of all layers on the same memory, for NumPy."""
+        return tuple(each.numpy() for each in self._whole)
 
 
 class Pool:

@@ -17,8 +17,10 @@ from leadline.nn.normalisation import FeatureNorm
 from leadline.nn.normalisation.batch_norm import inverse_scale
 from leadline.nn.stack.activations import Pair, pair
 from leadline.nn.stack.arena import Pool
-from leadline.nn.stack.norms import Batch, Fractional, Moments, Norm, Shift
+from leadline.nn.stack.fused import Fused, fits
+from leadline.nn.stack.norms import Batch, Fractional, Moments, Shift
 from leadline.nn.stack.passing import Passage, Through
+from leadline.nn.stack.tail import Apart, Tail
 
 _LEAST = 2  # layers that are worth a stack
 
@@ -107,13 +109,12 @@ class DeepStack(nn.Module):
         if self._uses_batch:
             if len(x) < 2 and self._norm[0] is not None:
                 raise UsageError("The moments of a batch need at least 2 samples; got 1. Use a larger batch.")
-            norm = self._behind(track=self.training and self.running_mean is not None)
+            tail = self._tail(track=self.training and self.running_mean is not None)
             tensors = (x, self.weight, self.scale, self.shift)
             keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-            passage = Passage(self.weight, norm, self._pairs, self._pool, segment=self.segment, keep=keep)
+            spare = any(each.spare for each in self._pairs)
+            passage = Passage(self.weight, tail, self._pool, spare=spare, segment=self.segment, keep=keep)
             y = Through.apply(passage, x, self.weight, self.scale, self.shift)
-            if isinstance(norm, Fractional):
-                norm.track()
             assert isinstance(y, Tensor)
             return y
         return self._evaluated(x)
@@ -152,11 +153,11 @@ class DeepStack(nn.Module):
             return norm.uses_batch
         return self.training or self.running_mean is None
 
-    def _behind(self, *, track: bool) -> Norm:
-        """The normalisation of a pass."""
+    def _tail(self, *, track: bool) -> Tail:
+        """Normalisation and activation of a pass."""
         norm, moments = self._norm[0], None
         if norm is None:
-            return Shift(self._parts("shift"))
+            return Apart(Shift(self._parts("shift")), self._pairs)
         assert isinstance(norm, nn.modules.batchnorm._BatchNorm)
         alpha = norm.alpha if isinstance(norm, FeatureNorm) else 1.0
         if track:
@@ -167,10 +168,12 @@ class DeepStack(nn.Module):
             ddof = norm.running_ddof if isinstance(norm, FeatureNorm) else 1
             parts = self._parts("running_mean"), self._parts("running_var")
             moments = Moments(self.running_mean, self.running_var, parts, share=share, ddof=ddof)
+        if fits(self.weight):
+            return Fused(self.weight, self.scale, self.shift, self._pairs, alpha=alpha, eps=norm.eps, moments=moments)
         scale, shift = self._parts("scale"), self._parts("shift")
         if alpha == 1 and (moments is None or moments.ddof == 1):
-            return Batch(scale, shift, eps=norm.eps, moments=moments)
-        return Fractional(scale, shift, alpha=alpha, eps=norm.eps, moments=moments)
+            return Apart(Batch(scale, shift, eps=norm.eps, moments=moments), self._pairs)
+        return Apart(Fractional(scale, shift, alpha=alpha, eps=norm.eps, moments=moments), self._pairs)
 
     def _as_pairs(self) -> tuple[Pair, ...]:
         return tuple(pair(activation) for activation in self._activations)

@@ -137,6 +137,8 @@ class Fractional(Norm):
         variance = (c * c).sum(0).div_(n)
         if track and self._moments is not None:
             self._seen[layer] = (mean, variance, n)
+            if len(self._seen) == self._moments.mean.shape[0]:
+                self._track(self._moments)
         own, whole = variance + self._eps, variance.mean() + self._eps
         factor = whole.pow((self._alpha - 1) / 2)
         factor = own.pow(-self._alpha / 2).mul_(factor) if self._alpha else factor.expand_as(own)
@@ -163,15 +165,11 @@ class Fractional(Norm):
         """Of scale and shift."""
         return _in_order(self._scale_grads), _in_order(self._shift_grads)
 
-    def track(self) -> None:
-        """Let what was seen into the running moments."""
-        if self._moments is None or not self._seen:
-            return
+    def _track(self, moments: Moments) -> None:
         means, variances, counts = zip(*(self._seen[layer] for layer in sorted(self._seen)), strict=True)
-        unbiased = counts[0] / (counts[0] - self._moments.ddof)
-        share = self._moments.share
-        self._moments.mean.add_(share * (torch.stack(means) - self._moments.mean))
-        self._moments.variance.add_(share * (torch.stack(variances) * unbiased - self._moments.variance))
+        unbiased = counts[0] / (counts[0] - moments.ddof)
+        moments.mean.add_(moments.share * (torch.stack(means) - moments.mean))
+        moments.variance.add_(moments.share * (torch.stack(variances) * unbiased - moments.variance))
         self._seen = {}
 
 

@@ -1,6 +1,5 @@
 """One pass through all layers of a stack and back, as a single node of autograd's graph."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,9 +7,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from leadline._core.errors import UsageError
-from leadline.nn.stack.activations import Pair
 from leadline.nn.stack.arena import Arena, Pool
-from leadline.nn.stack.norms import Norm
+from leadline.nn.stack.tail import Tail
 
 
 class Passage:
@@ -18,9 +16,9 @@ class Passage:
 
     Args:
         weight: ``(layers, width, width)``.
-        norm: What stands behind each.
-        pairs: The activation of each layer.
+        tail: What stands behind each.
         pool: Where its memory comes from.
+        spare: Whether a tail writes its values beside its input.
         segment: Layers between two states that are kept; those between are computed again on the way back. ``None``
             keeps all.
         keep: Whether there will be a way back.
@@ -29,19 +27,18 @@ class Passage:
     def __init__(
         self,
         weight: Tensor,
-        norm: Norm,
-        pairs: Sequence[Pair],
+        tail: Tail,
         pool: Pool,
         *,
+        spare: bool,
         segment: int | None,
         keep: bool,
     ):
-        self._weight, self.norm, self._pairs = weight, norm, pairs
-        self._pool, self._segment, self._keep = pool, segment, keep
-        self._spare = any(each.spare for each in pairs)
+        self._weight, self.tail = weight, tail
+        self._pool, self._spare, self._segment, self._keep = pool, spare, segment, keep
         self._arena: Arena | None = None
         self._inputs: list[Tensor] = []
-        self._kept: list[tuple[Tensor, Any, Any]] = []
+        self._kept: list[tuple[Tensor, Any]] = []
 
     def forward(self, x: Tensor) -> Tensor:
         """The output of the last layer."""
@@ -64,22 +61,23 @@ class Passage:
         """Gradients of the input and of all weights ``(layers, width, width)``."""
         if not self._kept and not self._inputs:
             raise UsageError("A DeepStack goes back once a call: what it kept is gone. Call the model again.")
-        weights, norm, pairs = self._pool.parts("weight", self._weight), self.norm, self._pairs
+        weights, tail = self._pool.parts("weight", self._weight), self.tail
         depth = len(weights)
         length = self._segment or depth
         arena = self._arena or self._take(length, grad)
         of_weights = self._pool.grad(self._weight)
-        slots = of_weights.unbind()
+        slots, places = of_weights.unbind(), torch.empty(2, *grad.shape, dtype=grad.dtype, device=grad.device).unbind()
+        grad = places[depth % 2].copy_(grad)
         for first in reversed(range(0, depth, length)):
             if self._segment:
                 self._run(arena, first, min(length, depth - first), self._inputs.pop(), track=False)
             kept = self._kept
             while kept:
                 layer = first + len(kept) - 1
-                given, of_norm, of_activation = kept.pop()
-                grad = norm.backward(layer, pairs[layer].backward(grad, of_activation), of_norm)
+                given, of_tail = kept.pop()
+                grad = tail.backward(layer, grad, of_tail)
                 torch.mm(grad.mT, given, out=slots[layer])
-                grad = torch.mm(grad, weights[layer])
+                grad = torch.mm(grad, weights[layer], out=places[layer % 2])
         self._pool.give(arena)
         self._arena = None
         # Another tensor on the same memory, which autograd may take as it is.
@@ -92,15 +90,14 @@ class Passage:
     def _run(self, arena: Arena, first: int, count: int, h: Tensor, *, track: bool) -> Tensor:
         """``count`` layers, each in a place of the arena that the one before it does not use."""
         self._kept = kept = []
-        norm, pairs, maps, outputs = self.norm, self._pairs, arena.maps, arena.outputs
+        tail, maps = self.tail, arena.maps
         weights = self._pool.parts("transposed", self._weight.mT)
         places = len(maps)
         for layer in range(first, first + count):
             slot = layer % places
             z = torch.mm(h, weights[layer], out=maps[slot])
-            u, of_norm = norm.forward(layer, z, arena, slot, track=track)
-            y, of_activation = pairs[layer].forward(u, outputs[slot])
-            kept.append((h, of_norm, of_activation))
+            y, of_tail = tail.forward(layer, z, arena, slot, track=track)
+            kept.append((h, of_tail))
             h = y
         return h
 
@@ -122,5 +119,5 @@ class Through(torch.autograd.Function):
         """Gradients of the input, the weights, the scales and the shifts."""
         _ = ctx.saved_tensors
         of_x, of_weight = ctx.passage.backward(grads[0])
-        found = (of_weight, *ctx.passage.norm.parameter_grads())
+        found = (of_weight, *ctx.passage.tail.parameter_grads())
         return None, of_x, *(grad if has else None for grad, has in zip(found, ctx.has, strict=True))

@@ -1,0 +1,49 @@
+"""What a layer of a stack does behind its matrix product: normalise, and apply the activation."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from leadline.nn.stack.activations import Pair
+from leadline.nn.stack.arena import Arena
+from leadline.nn.stack.norms import Norm
+
+
+class Tail(ABC):
+    """That of all layers, for each by its number, with its backward and without a graph."""
+
+    @abstractmethod
+    def forward(self, layer: int, z: Tensor, arena: Arena, slot: int, *, track: bool) -> tuple[Tensor, Any]:
+        """The layer's output, in a place of the arena, and what ``backward`` needs; ``z`` may be overwritten."""
+
+    @abstractmethod
+    def backward(self, layer: int, grad: Tensor, kept: Any) -> Tensor:
+        """The gradient of ``z``, where ``grad`` may be overwritten; those of scale and shift are noted."""
+
+    @abstractmethod
+    def parameter_grads(self) -> tuple[Tensor | None, Tensor | None]:
+        """Gradients of scale and shift of all layers, ``(layers, width)``."""
+
+
+class Apart(Tail):
+    """By the kernels of torch, one after another."""
+
+    def __init__(self, norm: Norm, pairs: Sequence[Pair]):
+        self._norm, self._pairs = norm, pairs
+
+    def forward(self, layer: int, z: Tensor, arena: Arena, slot: int, *, track: bool) -> tuple[Tensor, Any]:
+        """Both forward."""
+        u, of_norm = self._norm.forward(layer, z, arena, slot, track=track)
+        y, of_activation = self._pairs[layer].forward(u, arena.outputs[slot])
+        return y, (of_norm, of_activation)
+
+    def backward(self, layer: int, grad: Tensor, kept: Any) -> Tensor:
+        """Both back."""
+        of_norm, of_activation = kept
+        return self._norm.backward(layer, self._pairs[layer].backward(grad, of_activation), of_norm)
+
+    def parameter_grads(self) -> tuple[Tensor | None, Tensor | None]:
+        """Of scale and shift."""
+        return self._norm.parameter_grads()
