@@ -23,6 +23,9 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "sigmoid": nn.Sigmoid, "gelu": nn.GELU, "gelu-tanh": lambda: nn.GELU("tanh"), "silu": nn.SiLU,
     "softplus": nn.Softplus, "falling": lambda: nn.LeakyReLU(-0.5),
     "gained": lambda: GainedActivation(nn.Tanh(), 0.7), "gained-gelu": lambda: GainedActivation(nn.GELU(), 0.7),
+    "gained-leaky": lambda: GainedActivation(nn.LeakyReLU(0.3), 0.7),
+    "gained-down": lambda: GainedActivation(nn.LeakyReLU(0.3), -0.7),
+    "shaped-leaky": lambda: leadline.shape(nn.LeakyReLU(0.3), 20),
     "shaped-tanh": lambda: leadline.shape(nn.Tanh(), 20), "shaped-relu": lambda: leadline.shape(nn.ReLU(), 20),
     "shaped-gelu": lambda: leadline.shape(nn.GELU(), 20), "shaped-sin": lambda: leadline.shape(Sin(), 20),
     "shaped-identity": lambda: leadline.shape(nn.Identity(), 20),
@@ -39,6 +42,13 @@ NORMS: dict[str, Callable[[], nn.Module | None]] = {
     "fractional": lambda: FractionalBatchNorm1d(WIDTH, alpha=0.3),
     "whole": lambda: FractionalBatchNorm1d(WIDTH, alpha=0.0, affine=False),
 }
+
+
+@pytest.fixture(params=["compiled", "torch"])
+def way(request, monkeypatch):
+    """Both ways through the layers; the second is the only one on a GPU and without Numba."""
+    if request.param == "torch":
+        monkeypatch.setattr("leadline.nn.stack.deep_stack.fits", lambda like: False)
 
 
 def network(norm: str, activation: str, *, bias: bool = False, dtype: torch.dtype = DOUBLE) -> nn.Sequential:
@@ -89,12 +99,12 @@ def compare(norm: str, activation: str, *, bias: bool = False, segment: int | st
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_every_normalisation_computes_what_the_layers_do(norm):
+def test_every_normalisation_computes_what_the_layers_do(norm, way):
     compare(norm, "tanh")
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_every_activation_does(activation):
+def test_every_activation_does(activation, way):
     compare("batch", activation)
 
 
@@ -106,7 +116,7 @@ def test_biases_without_a_normalisation_do(activation, segment):
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("activation", ["identity", "relu", "shaped-gelu"])
-def test_values_without_gradients_are_the_same(norm, activation):
+def test_values_without_gradients_are_the_same(norm, activation, way):
     layers = network(norm, activation)
     stack = DeepStack(layers)
     with torch.no_grad():
@@ -115,7 +125,7 @@ def test_values_without_gradients_are_the_same(norm, activation):
 
 @pytest.mark.parametrize("segment", [1, 5, DEPTH, 100, "root"])
 @pytest.mark.parametrize("norm", ["batch", "fractional"])
-def test_what_is_computed_again_is_the_same(norm, segment):
+def test_what_is_computed_again_is_the_same(norm, segment, way):
     compare(norm, "shaped-gelu", segment=segment)
 
 
@@ -197,7 +207,7 @@ def test_without_gradients_nothing_is_kept():
     stack = DeepStack(network("batch", "tanh"))
     with torch.no_grad():
         y = stack(batch())
-    assert not y.requires_grad and stack._pool._free.key[0] == 2
+    assert not y.requires_grad and stack._pool._free.key[:2] == (2, 2)
 
 
 def test_root_segments_keep_less():
@@ -272,6 +282,106 @@ def test_every_pair_has_the_derivative_of_its_module():
         value, kept = pair(module).forward(x.clone(), torch.empty_like(x))
         assert torch.allclose(value, expected.detach(), atol=1e-12), name
         assert torch.allclose(pair(module).backward(torch.full_like(x, 2.0), kept), given.grad, atol=1e-12), name
+
+
+def test_lines_and_slopes_are_those_of_the_module():
+    x = torch.tensor([[-1.3, 0.7]], dtype=DOUBLE)
+    bent, sloped = set(), set()
+    for name, make in ACTIVATIONS.items():
+        module, given = pair(make()), x.clone().requires_grad_()
+        expected = make()(given)
+        expected.sum().backward()
+        if module.bend is not None:
+            above, below, lift = module.bend
+            assert torch.allclose(
+                torch.where(x > 0, x.new_tensor(above), x.new_tensor(below)) * x + lift, expected.detach(), atol=1e-12
+            ), name
+            bent.add(name)
+        if module.slope is not None:
+            above, below, first, second = module.slope
+            value = x.clone()
+            module.forward(value, torch.empty_like(x))
+            t = torch.zeros_like(x) if module.bend is not None else value
+            slope = torch.where(x > 0, x.new_tensor(above), x.new_tensor(below)) + t * (first + t * second)
+            assert torch.allclose(slope, given.grad, atol=1e-12), name
+            sloped.add(name)
+    assert bent == {"identity", "relu", "leaky", "gained-leaky", "shaped-leaky", "shaped-relu", "shaped-identity"}
+    assert sloped - bent == {"tanh", "sigmoid", "gained", "shaped-tanh"}
+
+
+def orthogonal(depth: int, activation: nn.Module, *, width: int = WIDTH) -> nn.Sequential:
+    blocks = []
+    with seeded(0):
+        for _ in range(depth):
+            linear = nn.Linear(width, width, bias=False, dtype=DOUBLE)
+            nn.init.orthogonal_(linear.weight)
+            norm = FractionalBatchNorm1d(width, alpha=0.3).double()
+            with torch.no_grad():
+                norm.weight.uniform_(0.8, 1.2)
+                norm.bias.normal_(0, 0.1)
+            blocks.append(nn.Sequential(linear, norm, activation))
+    return nn.Sequential(*blocks)
+
+
+@pytest.mark.parametrize("activation", ["identity", "leaky", "shaped-relu", "gained-leaky"])
+def test_layers_that_are_undone_have_the_same_gradients(activation, way):
+    layers, found = orthogonal(30, ACTIVATIONS[activation]()), {}
+    for segment in (None, "reverse"):
+        stack, x = DeepStack(layers, segment=segment), batch().requires_grad_()
+        for _ in range(2):
+            (stack(x) * batch().flip(0)).sum().backward()
+        found[segment] = [x.grad, stack.weight.grad, stack.scale.grad, stack.shift.grad, stack.running_var]
+    for a, b in zip(*found.values(), strict=True):
+        assert torch.allclose(a, b, rtol=1e-6, atol=1e-8)
+
+
+def test_undone_layers_keep_moments_alone():
+    kept = {}
+    for segment in (None, "root", "reverse"):
+        stack = DeepStack(orthogonal(100, nn.Identity()), segment=segment)
+        x = torch.randn(200, WIDTH, dtype=DOUBLE, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        stack(x).sum().backward()
+        kept[segment] = sum(
+            t.untyped_storage().nbytes() for t in {t.data_ptr(): t for t in stack._pool._free._whole}.values()
+        )
+    assert kept["reverse"] < kept["root"] / 2 < kept[None] / 10
+
+
+def test_weights_that_cannot_be_undone_are_told():
+    stack = DeepStack(network("batch", "leaky"), segment="reverse")
+    with pytest.raises(UsageError, match=r"an input that is [0-9.]+% off: the weights are not orthogonal.*retract\(\)"):
+        stack(batch().requires_grad_()).sum().backward()
+    for norm, activation in (("batch", "tanh"), ("batch", "relu"), ("none", "leaky")):
+        with pytest.raises(UsageError, match="takes a normalisation and activations of two rising lines"):
+            DeepStack(network(norm, activation), segment="reverse")
+
+
+def test_diverged_numbers_are_no_error_when_layers_are_undone():
+    stack, x = DeepStack(orthogonal(5, nn.Identity()), segment="reverse"), batch()
+    x[0, 0] = torch.inf
+    stack(x.requires_grad_()).sum().backward()
+    assert stack.weight.grad.isnan().all()
+
+
+def test_retracted_weights_train_on():
+    stack = DeepStack(orthogonal(20, nn.LeakyReLU(0.9)), segment="reverse")
+    optimiser = torch.optim.SGD(stack.parameters(), lr=0.05)
+    optimiser.register_step_post_hook(lambda *_: stack.retract())
+    losses, target = [], batch().flip(0)
+    for _ in range(40):
+        optimiser.zero_grad()
+        loss = (stack(batch()) - target).square().mean()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    gram = stack.weight.detach().mT @ stack.weight.detach()
+    assert float((gram - torch.eye(WIDTH)).abs().max()) < 1e-4 and losses[-1] < 0.7 * losses[0]
+
+
+def test_weights_that_are_far_off_are_not_retracted():
+    stack = DeepStack(network("batch", "tanh"))
+    with pytest.raises(UsageError, match="nearly orthogonal; those of layer"):
+        stack.retract()
 
 
 @pytest.mark.parametrize(

@@ -14,22 +14,29 @@ class Arena:
     each time; here they are parts of one tensor.
 
     Args:
-        depth: Layers it has room for.
+        depth: Layers whose moments it has room for.
+        maps: Layers whose maps it has room for.
         like: A batch ``(n, width)``; its shape, dtype and device.
         spare: Whether a third map is needed, where an activation's derivative needs its input.
     """
 
-    def __init__(self, depth: int, like: Tensor, *, spare: bool):
-        self.key = (depth, tuple(like.shape), like.dtype, like.device, spare)
+    def __init__(self, depth: int, maps: int, like: Tensor, *, spare: bool):
+        self.key = (depth, maps, tuple(like.shape), like.dtype, like.device, spare)
+        self.depth = depth
+        whole = torch.empty(3 if spare else 2, maps, *like.shape, dtype=like.dtype, device=like.device)
+        self.maps, self.normalised = whole[0].unbind(), whole[1].unbind()
+        self.outputs = whole[-1].unbind()
+        moments = torch.empty(3, depth, like.shape[1], dtype=like.dtype, device=like.device)
+        self.means, self.inverses = moments[0].unbind(), moments[1].unbind()
+        self._whole = *whole[:2], *moments
 
-        def slots(*shape: int) -> Tensor:
-            return torch.empty(depth, *shape, dtype=like.dtype, device=like.device)
+    def slot(self, layer: int) -> int:
+        """Which of the maps are those of a layer."""
+        return layer % len(self.maps)
 
-        n, width = like.shape
-        whole = slots(n, width), slots(n, width), slots(width), slots(width), slots(width)
-        self.maps, self.normalised, self.means, self.inverses, _ = (each.unbind() for each in whole)
-        self.outputs = slots(n, width).unbind() if spare else self.normalised
-        self._whole = whole
+    def place(self, layer: int) -> int:
+        """Which of the moments are."""
+        return layer % self.depth
 
     @cached_property
     def arrays(self) -> tuple[Any, ...]:
@@ -45,11 +52,11 @@ class Pool:
         self._grad: Tensor | None = None
         self._views: dict[str, tuple[Tensor, tuple[Tensor, ...]]] = {}
 
-    def take(self, depth: int, like: Tensor, *, spare: bool) -> Arena:
+    def take(self, depth: int, maps: int, like: Tensor, *, spare: bool) -> Arena:
         """The one that waits, where it fits, or a new one."""
         found, self._free = self._free, None
-        key = (depth, tuple(like.shape), like.dtype, like.device, spare)
-        return found if found is not None and found.key == key else Arena(depth, like, spare=spare)
+        key = (depth, maps, tuple(like.shape), like.dtype, like.device, spare)
+        return found if found is not None and found.key == key else Arena(depth, maps, like, spare=spare)
 
     def give(self, arena: Arena) -> None:
         """Back for the next pass."""

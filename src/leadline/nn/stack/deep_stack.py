@@ -20,9 +20,11 @@ from leadline.nn.stack.arena import Pool
 from leadline.nn.stack.fused import Fused, fits
 from leadline.nn.stack.norms import Batch, Fractional, Moments, Shift
 from leadline.nn.stack.passing import Passage, Through
+from leadline.nn.stack.reverse import Reverse
 from leadline.nn.stack.tail import Apart, Tail
 
 _LEAST = 2  # layers that are worth a stack
+_NEARLY = 0.5  # root mean square of a column of WᵀW − I, beyond which a step of Newton and Schulz may lead away
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class DeepStack(nn.Module):
     * One backward pass a call; gradients of gradients are not there.
     * With ``segment`` only every so-manieth state is kept and the rest is computed again on the way back, which costs
       a third more matrix products; ``"root"`` is $\lceil\sqrt L\,\rceil$, for which memory grows like $\sqrt L$.
+    * ``segment="reverse"`` keeps the last state alone and works each layer's input out of its output,
+      $h = W^T (\mathrm{norm}^{-1} \varphi^{-1} y)$, as long as the batch is larger than three rows the least memory of
+      all: moments. It takes a normalisation, activations of two rising lines (identity, leaky and shaped ReLU) and
+      orthogonal weights, which ``retract()`` keeps so in training.
     * The input's dtype must be that of the weights; autocast does not reach inside.
 
     Args:
@@ -52,10 +58,11 @@ class DeepStack(nn.Module):
             another. Linear maps are square; normalisations are ``BatchNorm1d`` of torch or leadline,
             ``FractionalBatchNorm1d``, or none, alike in all layers; activations are elementwise, without parameters,
             and may differ. Their values are copied.
-        segment: Layers between two states that are kept, ``"root"``, or ``None`` to keep all.
+        segment: Layers between two states that are kept, ``"root"``, ``"reverse"``, or ``None`` to keep all.
 
     Raises:
-        UsageError: If there are fewer than two layers, or they are not as above.
+        UsageError: If there are fewer than two layers, or they are not as above; in a backward pass with
+            ``segment="reverse"`` if its input does not come out again to a hundredth.
 
     Example:
         >>> from leadline.nn import mlp
@@ -83,6 +90,11 @@ class DeepStack(nn.Module):
         self._norm = (copy.deepcopy(norm),)
         self._activations = tuple(copy.deepcopy(layer.activation) for layer in found)
         self._pairs = self._as_pairs()
+        if self.segment == "reverse" and (norm is None or not all(_rises(pair) for pair in self._pairs)):
+            raise UsageError(
+                "segment='reverse' takes a normalisation and activations of two rising lines (identity, leaky or "
+                f"shaped ReLU); got {self.extra_repr()}."
+            )
         weight = _parameter([layer.linear.weight for layer in found])
         assert weight is not None
         self.weight = weight
@@ -113,11 +125,44 @@ class DeepStack(nn.Module):
             tensors = (x, self.weight, self.scale, self.shift)
             keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
             spare = any(each.spare for each in self._pairs)
-            passage = Passage(self.weight, tail, self._pool, spare=spare, segment=self.segment, keep=keep)
+            passage = Passage(
+                self.weight, tail, self._pool, spare=spare, keep=keep,
+                segment=self.segment if isinstance(self.segment, int) else None, reverse=self._reverse(),
+            )  # fmt: skip
             y = Through.apply(passage, x, self.weight, self.scale, self.shift)
             assert isinstance(y, Tensor)
             return y
         return self._evaluated(x)
+
+    @torch.no_grad()
+    def retract(self) -> None:
+        r"""Put weights that are nearly orthogonal on orthogonal ones: $W \leftarrow \frac12 W (3 I - W^T W)$.
+
+        One step of Newton and Schulz towards the orthogonal polar factor, the nearest orthogonal matrix: what
+        $W^T W$ is off by becomes three quarters of its square. After each step of an optimiser:
+
+        ``optimiser.register_step_post_hook(lambda *_: stack.retract())``
+
+        Raises:
+            UsageError: If the weights of a layer are far from orthogonal.
+
+        Example:
+            >>> stack = DeepStack([nn.Linear(2, 2, bias=False) for _ in range(3)])
+            >>> with torch.no_grad():
+            ...     _ = stack.weight.copy_(1.01 * torch.eye(2))
+            >>> stack.retract()
+            >>> bool((stack.weight - torch.eye(2)).abs().max() < 2e-4)
+            True
+        """
+        gram = self.weight.mT @ self.weight
+        eye = torch.eye(self.width, dtype=gram.dtype, device=gram.device)
+        off = (gram - eye).square().sum(-1).mean(-1).sqrt()
+        if float(off.max()) > _NEARLY:
+            raise UsageError(
+                f"retract() takes weights that are nearly orthogonal; those of layer {int(off.argmax())} have a Gram "
+                f"matrix that is {float(off.max()):.2g} off. Draw them with torch.nn.init.orthogonal_."
+            )
+        self.weight.copy_(self.weight @ (1.5 * eye - 0.5 * gram))
 
     def layers(self) -> nn.Sequential:
         """The layers as ordinary modules whose tensors are parts of this one's: a change in either shows in both."""
@@ -174,6 +219,12 @@ class DeepStack(nn.Module):
         if alpha == 1 and (moments is None or moments.ddof == 1):
             return Apart(Batch(scale, shift, eps=norm.eps, moments=moments), self._pairs)
         return Apart(Fractional(scale, shift, alpha=alpha, eps=norm.eps, moments=moments), self._pairs)
+
+    def _reverse(self) -> Reverse | None:
+        if self.segment != "reverse":
+            return None
+        weights = self._pool.parts("weight", self.weight)
+        return Reverse(weights, self._parts("scale"), self._parts("shift"), self._pairs)
 
     def _as_pairs(self) -> tuple[Pair, ...]:
         return tuple(pair(activation) for activation in self._activations)
@@ -267,12 +318,16 @@ def _settings(norm: nn.Module | None) -> str:
     return "" if norm is None else f"{type(norm).__name__}({norm.extra_repr()})"
 
 
-def _segment(segment: int | str | None, depth: int) -> int | None:
+def _rises(pair: Pair) -> bool:
+    return pair.bend is not None and pair.bend.above > 0 and pair.bend.below > 0
+
+
+def _segment(segment: int | str | None, depth: int) -> int | str | None:
     if segment == "root":
         return math.ceil(math.sqrt(depth))
-    if segment is None or (isinstance(segment, int) and segment >= 1):
+    if segment is None or segment == "reverse" or (isinstance(segment, int) and segment >= 1):
         return segment
-    raise UsageError(f"segment is a number of layers from 1, 'root' or None; got {segment!r}.")
+    raise UsageError(f"segment is a number of layers from 1, 'root', 'reverse' or None; got {segment!r}.")
 
 
 def _parameter(values: Sequence[Tensor | None]) -> nn.Parameter | None:

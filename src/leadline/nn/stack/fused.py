@@ -65,29 +65,32 @@ class Fused(Tail):
         self._grad_arrays = self._grads[0].numpy(), self._grads[1].numpy()
         self._has = scale is not None, shift is not None
 
-    def forward(self, layer: int, z: Tensor, arena: Arena, slot: int, *, track: bool) -> tuple[Tensor, Any]:
+    def forward(self, layer: int, z: Tensor, arena: Arena, *, track: bool) -> tuple[Tensor, Any]:
         """The layer's output; running moments move."""
         pair, share = self._pairs[layer], self._share if track else 0.0
+        slot, place = arena.slot(layer), arena.place(layer)
         _forward.compiled(
-            *arena.arrays, *self._affine, *self._moments, layer, slot, self._alpha, self._eps, share, self._ddof,
+            *arena.arrays, *self._affine, *self._moments, layer, slot, place, self._alpha, self._eps, share, self._ddof,
             *(pair.bend or _STRAIGHT),
         )  # fmt: skip
         u = arena.normalised[slot]
         if pair.bend is not None:
-            return u, (arena, slot, None)
+            return u, (arena, None)
         y, of_activation = pair.forward(u, arena.outputs[slot])
-        return y, (arena, slot, of_activation)
+        return y, (arena, of_activation)
 
     def backward(self, layer: int, grad: Tensor, kept: Any) -> Tensor:
         """The gradient of ``z``, written over ``grad`` where that serves."""
-        arena, slot, of_activation = kept
+        arena, of_activation = kept
         pair = self._pairs[layer]
         slope = pair.slope
         if slope is None:
             grad, slope = pair.backward(grad, of_activation), _LEVEL
+        slot, place = arena.slot(layer), arena.place(layer)
         _backward.compiled(
-            grad.numpy(), *arena.arrays, *self._affine, *self._grad_arrays, layer, slot, self._alpha, self._eps, *slope
-        )
+            grad.numpy(), *arena.arrays, *self._affine, *self._grad_arrays, layer, slot, place, self._alpha, self._eps,
+            *slope,
+        )  # fmt: skip
         return grad
 
     def parameter_grads(self) -> tuple[Tensor | None, Tensor | None]:
@@ -102,10 +105,10 @@ def _array(tensor: Tensor | None, none: Any) -> Any:
 
 @Loop
 def _forward(
-    maps, normalised, means, inverses, variances, scale, shift, running_mean, running_variance, layer, slot, alpha, eps,
-    share, ddof, above, below, lift,
+    maps, normalised, means, inverses, variances, scale, shift, running_mean, running_variance, layer, slot, place,
+    alpha, eps, share, ddof, above, below, lift,
 ):  # fmt: skip
-    z, u, mean, factor = maps[slot], normalised[slot], means[slot], inverses[slot]
+    z, u, mean, factor = maps[slot], normalised[slot], means[place], inverses[place]
     n, d = z.shape
     number = z.dtype.type
     zero, above, below, lift = number(0), number(above), number(below), number(lift)
@@ -120,7 +123,7 @@ def _forward(
             c = z[i, j] - mean[j]
             total[j] += c * c
     variance = total / n
-    variances[slot] = variance
+    variances[place] = variance
     if alpha == 1:
         factor[:] = 1 / np.sqrt(variance + eps)
     elif alpha == 0:
@@ -140,10 +143,10 @@ def _forward(
 
 @Loop
 def _backward(
-    grad, maps, normalised, means, inverses, variances, scale, shift, of_scale, of_shift, layer, slot, alpha, eps,
-    above, below, first, second,
+    grad, maps, normalised, means, inverses, variances, scale, shift, of_scale, of_shift, layer, slot, place, alpha,
+    eps, above, below, first, second,
 ):  # fmt: skip
-    z, u, mean, factor = maps[slot], normalised[slot], means[slot], inverses[slot]
+    z, u, mean, factor = maps[slot], normalised[slot], means[place], inverses[place]
     n, d = z.shape
     number = z.dtype.type
     zero, above, below, first, second = number(0), number(above), number(below), number(first), number(second)
@@ -163,9 +166,9 @@ def _backward(
     of_scale[layer] = product * factor
     of_shift[layer] = total
     product *= whole
-    slant = alpha * product / (variances[slot] + eps)
+    slant = alpha * product / (variances[place] + eps)
     if alpha != 1:
-        slant += (1 - alpha) * np.mean(product) / (np.mean(variances[slot]) + eps)
+        slant += (1 - alpha) * np.mean(product) / (np.mean(variances[place]) + eps)
     level, along = (total / n).astype(z.dtype), (slant / n).astype(z.dtype)
     for i in range(n):
         for j in range(d):

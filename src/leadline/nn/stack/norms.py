@@ -33,7 +33,7 @@ class Norm(ABC):
     """What stands between a linear map and its activation, for each layer by its number."""
 
     @abstractmethod
-    def forward(self, layer: int, z: Tensor, arena: Arena, slot: int, *, track: bool) -> tuple[Tensor, Any]:
+    def forward(self, layer: int, z: Tensor, arena: Arena, *, track: bool) -> tuple[Tensor, Any]:
         """The activation's input, in a place of the arena, and what ``backward`` needs; ``z`` may be overwritten."""
 
     @abstractmethod
@@ -52,7 +52,7 @@ class Shift(Norm):
         self._shift = shift
         self._grads: list[Tensor | None] = [] if shift is None else [None] * len(shift)
 
-    def forward(self, layer: int, z: Tensor, arena: Arena, slot: int, *, track: bool) -> tuple[Tensor, Any]:
+    def forward(self, layer: int, z: Tensor, arena: Arena, *, track: bool) -> tuple[Tensor, Any]:
         """``z`` and the bias."""
         return (z if self._shift is None else z.add_(self._shift[layer])), None
 
@@ -77,9 +77,10 @@ class Batch(Norm):
         self._scale_grads: dict[int, Tensor] = {}
         self._shift_grads: dict[int, Tensor] = {}
 
-    def forward(self, layer: int, z: Tensor, arena: Arena, slot: int, *, track: bool) -> tuple[Tensor, Any]:
+    def forward(self, layer: int, z: Tensor, arena: Arena, *, track: bool) -> tuple[Tensor, Any]:
         """The normalised batch; running moments move as in ``torch.nn.BatchNorm1d``."""
-        mean, inverse = arena.means[slot], arena.inverses[slot]
+        place = arena.place(layer)
+        mean, inverse = arena.means[place], arena.inverses[place]
         u, _, _ = _batch_norm(
             z,
             _of(self._scale, layer),
@@ -89,7 +90,7 @@ class Batch(Norm):
             True,
             self._share,
             self._eps,
-            out=arena.normalised[slot],
+            out=arena.normalised[arena.slot(layer)],
             save_mean=mean,
             save_invstd=inverse,
         )
@@ -129,14 +130,15 @@ class Fractional(Norm):
         self._scale_grads: dict[int, Tensor] = {}
         self._shift_grads: dict[int, Tensor] = {}
 
-    def forward(self, layer: int, z: Tensor, arena: Arena, slot: int, *, track: bool) -> tuple[Tensor, Any]:
+    def forward(self, layer: int, z: Tensor, arena: Arena, *, track: bool) -> tuple[Tensor, Any]:
         """The normalised batch; the last layer's call moves the running moments of all."""
         n = len(z)
-        mean = z.sum(0).div_(n)
+        place = arena.place(layer)
+        mean = torch.sum(z, 0, out=arena.means[place]).div_(n)
         c = z.sub_(mean)
         variance = (c * c).sum(0).div_(n)
         if track and self._moments is not None:
-            self._seen[layer] = (mean, variance, n)
+            self._seen[layer] = (mean.clone(), variance, n)
             if len(self._seen) == self._moments.mean.shape[0]:
                 self._track(self._moments)
         own, whole = variance + self._eps, variance.mean() + self._eps
@@ -144,7 +146,8 @@ class Fractional(Norm):
         factor = own.pow(-self._alpha / 2).mul_(factor) if self._alpha else factor.expand_as(own)
         scale, shift = _of(self._scale, layer), _of(self._shift, layer)
         a = factor if scale is None else factor * scale
-        u = arena.normalised[slot]
+        arena.inverses[place].copy_(factor)
+        u = arena.normalised[arena.slot(layer)]
         torch.mul(c, a, out=u) if shift is None else torch.addcmul(shift, c, a, out=u)
         return u, (c, a, factor, own, whole)
 

@@ -1,5 +1,6 @@
 """One pass through all layers of a stack and back, as a single node of autograd's graph."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch.autograd.function import once_differentiable
 
 from leadline._core.errors import UsageError
 from leadline.nn.stack.arena import Arena, Pool
+from leadline.nn.stack.reverse import Reverse, check
 from leadline.nn.stack.tail import Tail
 
 
@@ -21,35 +23,34 @@ class Passage:
         spare: Whether a tail writes its values beside its input.
         segment: Layers between two states that are kept; those between are computed again on the way back. ``None``
             keeps all.
+        reverse: Undoes layers, so that only the last state is kept.
         keep: Whether there will be a way back.
     """
 
     def __init__(
-        self,
-        weight: Tensor,
-        tail: Tail,
-        pool: Pool,
-        *,
-        spare: bool,
-        segment: int | None,
+        self, weight: Tensor, tail: Tail, pool: Pool, *, spare: bool, segment: int | None, reverse: Reverse | None,
         keep: bool,
-    ):
+    ):  # fmt: skip
         self._weight, self.tail = weight, tail
-        self._pool, self._spare, self._segment, self._keep = pool, spare, segment, keep
+        self._pool, self._spare, self._segment, self._reverse, self._keep = pool, spare, segment, reverse, keep
         self._arena: Arena | None = None
         self._inputs: list[Tensor] = []
         self._kept: list[tuple[Tensor, Any]] = []
 
     def forward(self, x: Tensor) -> Tensor:
         """The output of the last layer."""
-        depth = len(self._weight)
-        length = 1 if not self._keep else self._segment or depth
-        arena, h = self._take(length, x), x
+        depth, undone = len(self._weight), self._keep and self._reverse is not None
+        length = 1 if not self._keep or undone else self._segment or depth
+        arena, h = self._take(length, x, moments=depth if undone else None), x
+        if undone:
+            self._inputs.append(x)
         for first in range(0, depth, length):
             if self._keep and self._segment:
                 self._inputs.append(h.clone())
             h = self._run(arena, first, min(length, depth - first), h, track=True)
         out = h.clone()
+        if undone:
+            self._inputs.append(h)
         if self._keep and not self._segment:
             self._arena = arena
         else:
@@ -62,41 +63,53 @@ class Passage:
         if not self._kept and not self._inputs:
             raise UsageError("A DeepStack goes back once a call: what it kept is gone. Call the model again.")
         weights, tail = self._pool.parts("weight", self._weight), self.tail
-        depth = len(weights)
-        length = self._segment or depth
-        arena = self._arena or self._take(length, grad)
+        arena = self._arena or self._take(self._segment or len(weights), grad)
         of_weights = self._pool.grad(self._weight)
         slots, places = of_weights.unbind(), torch.empty(2, *grad.shape, dtype=grad.dtype, device=grad.device).unbind()
-        grad = places[depth % 2].copy_(grad)
-        for first in reversed(range(0, depth, length)):
-            if self._segment:
-                self._run(arena, first, min(length, depth - first), self._inputs.pop(), track=False)
-            kept = self._kept
-            while kept:
-                layer = first + len(kept) - 1
-                given, of_tail = kept.pop()
-                grad = tail.backward(layer, grad, of_tail)
-                torch.mm(grad.mT, given, out=slots[layer])
-                grad = torch.mm(grad, weights[layer], out=places[layer % 2])
+        grad = places[len(weights) % 2].copy_(grad)
+        layers = self._recalled(arena) if self._reverse is None else self._undone(arena, self._reverse)
+        for layer, given, of_tail in layers:
+            grad = tail.backward(layer, grad, of_tail)
+            torch.mm(grad.mT, given, out=slots[layer])
+            grad = torch.mm(grad, weights[layer], out=places[layer % 2])
         self._pool.give(arena)
         self._arena = None
         # Another tensor on the same memory, which autograd may take as it is.
         return grad, of_weights.detach()
 
-    def _take(self, length: int, like: Tensor) -> Arena:
+    def _recalled(self, arena: Arena) -> Iterator[tuple[int, Tensor, Any]]:
+        """Number, input and what its tail kept of each layer from the last on: kept, or computed again."""
+        depth = len(self._weight)
+        length = self._segment or depth
+        for first in reversed(range(0, depth, length)):
+            if self._segment:
+                self._run(arena, first, min(length, depth - first), self._inputs.pop(), track=False)
+            kept = self._kept
+            while kept:
+                yield first + len(kept) - 1, *kept.pop()
+
+    def _undone(self, arena: Arena, reverse: Reverse) -> Iterator[tuple[int, Tensor, Any]]:
+        """The same, out of the last output."""
+        y, x, self._kept = self._inputs.pop(), self._inputs.pop(), []
+        for layer in reversed(range(len(self._weight))):
+            h, z = reverse.undo(layer, y, arena)
+            _, of_tail = self.tail.forward(layer, z, arena, track=False)
+            yield layer, h, of_tail
+            y = h
+        check(y, x)
+
+    def _take(self, maps: int, like: Tensor, *, moments: int | None = None) -> Arena:
         # Two places at least, since a layer that works in place must not write over what it reads.
-        return self._pool.take(max(length, 2), like, spare=self._spare)
+        maps = max(maps, 2)
+        return self._pool.take(moments or maps, maps, like, spare=self._spare)
 
     def _run(self, arena: Arena, first: int, count: int, h: Tensor, *, track: bool) -> Tensor:
         """``count`` layers, each in a place of the arena that the one before it does not use."""
         self._kept = kept = []
-        tail, maps = self.tail, arena.maps
-        weights = self._pool.parts("transposed", self._weight.mT)
-        places = len(maps)
+        tail, maps, weights = self.tail, arena.maps, self._pool.parts("transposed", self._weight.mT)
         for layer in range(first, first + count):
-            slot = layer % places
-            z = torch.mm(h, weights[layer], out=maps[slot])
-            y, of_tail = tail.forward(layer, z, arena, slot, track=track)
+            z = torch.mm(h, weights[layer], out=maps[arena.slot(layer)])
+            y, of_tail = tail.forward(layer, z, arena, track=track)
             kept.append((h, of_tail))
             h = y
         return h

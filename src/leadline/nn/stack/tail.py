@@ -15,7 +15,7 @@ class Tail(ABC):
     """That of all layers, for each by its number, with its backward and without a graph."""
 
     @abstractmethod
-    def forward(self, layer: int, z: Tensor, arena: Arena, slot: int, *, track: bool) -> tuple[Tensor, Any]:
+    def forward(self, layer: int, z: Tensor, arena: Arena, *, track: bool) -> tuple[Tensor, Any]:
         """The layer's output, in a place of the arena, and what ``backward`` needs; ``z`` may be overwritten."""
 
     @abstractmethod
@@ -33,10 +33,10 @@ class Apart(Tail):
     def __init__(self, norm: Norm, pairs: Sequence[Pair]):
         self._norm, self._pairs = norm, pairs
 
-    def forward(self, layer: int, z: Tensor, arena: Arena, slot: int, *, track: bool) -> tuple[Tensor, Any]:
+    def forward(self, layer: int, z: Tensor, arena: Arena, *, track: bool) -> tuple[Tensor, Any]:
         """Both forward."""
-        u, of_norm = self._norm.forward(layer, z, arena, slot, track=track)
-        y, of_activation = self._pairs[layer].forward(u, arena.outputs[slot])
+        u, of_norm = self._norm.forward(layer, z, arena, track=track)
+        y, of_activation = self._pairs[layer].forward(u, arena.outputs[arena.slot(layer)])
         return y, (of_norm, of_activation)
 
     def backward(self, layer: int, grad: Tensor, kept: Any) -> Tensor:
