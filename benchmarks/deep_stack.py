@@ -7,15 +7,22 @@ three matrix products of every layer at the rate of one whose operands lie in th
 """
 
 import argparse
+import contextlib
 import copy
+import gc
+import multiprocessing
+import resource
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from unittest import mock
 
 import timing
 import torch
 from torch import nn
 
 import leadline
+from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
 from leadline.nn import DeepStack, FractionalBatchNorm1d, Sin, alpha_for_depth
 
@@ -43,6 +50,32 @@ def step(model: nn.Module, x: torch.Tensor) -> Callable[[], None]:
     return run
 
 
+def by_torch(run: Callable[[], None]) -> Callable[[], None]:
+    def without() -> None:
+        with mock.patch("leadline.nn.stack.deep_stack.fits", lambda like: False):
+            run()
+
+    return without
+
+
+def peak(segment: int | str | None, depth: int, batch: int) -> float:
+    """MB that a pass there and back takes at most, beside the parameters and their gradients."""
+    stack = DeepStack(layers(depth, lambda: nn.BatchNorm1d(WIDTH), nn.Identity()), segment=segment)
+    small, large = (torch.randn(n, WIDTH, generator=torch.Generator().manual_seed(1)) for n in (2, batch))
+    stack(small).square().mean().backward()
+    gc.collect()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    stack(large).square().mean().backward()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def memory(depth: int, batch: int) -> None:
+    for segment in (None, "root", "reverse"):
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
+            found = fresh.submit(peak, segment, depth, batch).result()
+        print(f"memory of a pass, {depth} layers, batch {batch}, segment={segment}: {found:.0f} MB", flush=True)
+
+
 def products(depth: int) -> Callable[[], None]:
     """The floor: three matrix products a layer, in the cache."""
     a, out = torch.ones(2, BATCH, WIDTH).unbind()
@@ -60,10 +93,13 @@ def compare(name: str, depth: int, norm: Callable[[], nn.Module], activation: nn
     one_by_one = layers(depth, norm, activation)
     variants = {
         "DeepStack": step(DeepStack(one_by_one), x),
+        "DeepStack without Numba": by_torch(step(DeepStack(one_by_one), x)),
         "DeepStack in segments of √depth": step(DeepStack(one_by_one, segment="root"), x),
         "nn.Sequential": step(one_by_one, x),
         "matrix products alone": products(depth),
     }
+    with contextlib.suppress(UsageError):  # activations that cannot be undone
+        variants["DeepStack undone"] = step(DeepStack(one_by_one, segment="reverse"), x)
     timing.show(f"{name}, {depth} layers", timing.side_by_side(variants, repeats=ROUNDS))
 
 
@@ -98,5 +134,6 @@ if __name__ == "__main__":
     compare("batch norm, ReLU", depth, lambda: nn.BatchNorm1d(WIDTH), nn.ReLU())
     compare("batch norm, leaky ReLU of slope .8", depth, lambda: nn.BatchNorm1d(WIDTH), nn.LeakyReLU(0.8))
     compare("batch norm, tanh", depth, lambda: nn.BatchNorm1d(WIDTH), nn.Tanh())
+    memory(depth, 20 * BATCH)
     for shallow in (10, 20, 40):
         compiled(shallow)

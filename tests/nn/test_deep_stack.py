@@ -351,6 +351,11 @@ def test_weights_that_cannot_be_undone_are_told():
     stack = DeepStack(network("batch", "leaky"), segment="reverse")
     with pytest.raises(UsageError, match=r"an input that is [0-9.]+% off: the weights are not orthogonal.*retract\(\)"):
         stack(batch().requires_grad_()).sum().backward()
+    stack = DeepStack(orthogonal(5, nn.Identity()), segment="reverse")
+    with torch.no_grad():
+        stack.scale[2, 1] = 0
+    with pytest.raises(UsageError, match="an input that is nan% off.*a scale is zero"):
+        stack(batch().requires_grad_()).sum().backward()
     for norm, activation in (("batch", "tanh"), ("batch", "relu"), ("none", "leaky")):
         with pytest.raises(UsageError, match="takes a normalisation and activations of two rising lines"):
             DeepStack(network(norm, activation), segment="reverse")

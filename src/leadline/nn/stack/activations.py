@@ -20,6 +20,11 @@ class Bend(NamedTuple):
     below: float
     lift: float
 
+    def undo(self, y: Tensor) -> Tensor:
+        """The input; both lines must rise."""
+        x = y - self.lift
+        return x / self.above if self.above == self.below else torch.where(x > 0, x / self.above, x / self.below)
+
 
 class Slope(NamedTuple):
     """A derivative: ``above`` or ``below`` by the sign of the input, or ``above`` + ``first`` t + ``second`` t².

@@ -20,7 +20,6 @@ from leadline.nn.stack.arena import Pool
 from leadline.nn.stack.fused import Fused, fits
 from leadline.nn.stack.norms import Batch, Fractional, Moments, Shift
 from leadline.nn.stack.passing import Passage, Through
-from leadline.nn.stack.reverse import Reverse
 from leadline.nn.stack.tail import Apart, Tail
 
 _LEAST = 2  # layers that are worth a stack
@@ -127,7 +126,7 @@ class DeepStack(nn.Module):
             spare = any(each.spare for each in self._pairs)
             passage = Passage(
                 self.weight, tail, self._pool, spare=spare, keep=keep,
-                segment=self.segment if isinstance(self.segment, int) else None, reverse=self._reverse(),
+                segment=self.segment if isinstance(self.segment, int) else None, reverse=self.segment == "reverse",
             )  # fmt: skip
             y = Through.apply(passage, x, self.weight, self.scale, self.shift)
             assert isinstance(y, Tensor)
@@ -219,12 +218,6 @@ class DeepStack(nn.Module):
         if alpha == 1 and (moments is None or moments.ddof == 1):
             return Apart(Batch(scale, shift, eps=norm.eps, moments=moments), self._pairs)
         return Apart(Fractional(scale, shift, alpha=alpha, eps=norm.eps, moments=moments), self._pairs)
-
-    def _reverse(self) -> Reverse | None:
-        if self.segment != "reverse":
-            return None
-        weights = self._pool.parts("weight", self.weight)
-        return Reverse(weights, self._parts("scale"), self._parts("shift"), self._pairs)
 
     def _as_pairs(self) -> tuple[Pair, ...]:
         return tuple(pair(activation) for activation in self._activations)

@@ -93,6 +93,14 @@ class Fused(Tail):
         )  # fmt: skip
         return grad
 
+    def undo(self, layer: int, y: Tensor, arena: Arena) -> Tensor:
+        """In one pass."""
+        bend, slot = self._pairs[layer].bend, arena.slot(layer)
+        assert bend is not None
+        maps, _, means, inverses, _ = arena.arrays
+        _undo.compiled(y.numpy(), maps, means, inverses, *self._affine, layer, slot, arena.place(layer), *bend)
+        return arena.maps[slot]
+
     def parameter_grads(self) -> tuple[Tensor | None, Tensor | None]:
         """Of scale and shift."""
         of_scale, of_shift = (grad if has else None for grad, has in zip(self._grads, self._has, strict=True))
@@ -173,3 +181,17 @@ def _backward(
     for i in range(n):
         for j in range(d):
             grad[i, j] = whole[j] * (grad[i, j] - level[j]) - (z[i, j] - mean[j]) * along[j]
+
+
+@Loop
+def _undo(y, maps, means, inverses, scale, shift, layer, slot, place, above, below, lift):
+    z, mean = maps[slot], means[place]
+    n, d = z.shape
+    number = z.dtype.type
+    zero, above, below, lift = number(0), number(1 / above), number(1 / below), number(lift)
+    whole = number(1) / (inverses[place] * scale[layer] if scale.size else inverses[place])
+    offset = mean - (shift[layer] if shift.size else np.zeros(d, z.dtype)) * whole
+    for i in range(n):
+        for j in range(d):
+            x = y[i, j] - lift
+            z[i, j] = (above if x > zero else below) * x * whole[j] + offset[j]

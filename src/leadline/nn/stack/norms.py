@@ -32,6 +32,9 @@ class Moments:
 class Norm(ABC):
     """What stands between a linear map and its activation, for each layer by its number."""
 
+    def __init__(self, scale: Parts, shift: Parts):
+        self._scale, self._shift = scale, shift
+
     @abstractmethod
     def forward(self, layer: int, z: Tensor, arena: Arena, *, track: bool) -> tuple[Tensor, Any]:
         """The activation's input, in a place of the arena, and what ``backward`` needs; ``z`` may be overwritten."""
@@ -39,6 +42,15 @@ class Norm(ABC):
     @abstractmethod
     def backward(self, layer: int, grad: Tensor, kept: Any) -> Tensor:
         """The gradient of ``z``; those of scale and shift are noted."""
+
+    def undo(self, layer: int, u: Tensor, arena: Arena) -> Tensor:
+        """``z``, in its place of the arena, out of what ``forward`` made of it; ``u`` may be overwritten."""
+        place = arena.place(layer)
+        scale, shift = _of(self._scale, layer), _of(self._shift, layer)
+        inverse = arena.inverses[place] if scale is None else arena.inverses[place] * scale
+        if shift is not None:
+            u = u.sub_(shift)
+        return torch.addcmul(arena.means[place], u, inverse.reciprocal(), out=arena.maps[arena.slot(layer)])
 
     @abstractmethod
     def parameter_grads(self) -> tuple[Tensor | None, Tensor | None]:
@@ -49,7 +61,7 @@ class Shift(Norm):
     """No normalisation: a bias, or nothing."""
 
     def __init__(self, shift: Parts):
-        self._shift = shift
+        super().__init__(None, shift)
         self._grads: list[Tensor | None] = [] if shift is None else [None] * len(shift)
 
     def forward(self, layer: int, z: Tensor, arena: Arena, *, track: bool) -> tuple[Tensor, Any]:
@@ -71,7 +83,8 @@ class Batch(Norm):
     """Batch normalisation, by the kernels of torch."""
 
     def __init__(self, scale: Parts, shift: Parts, *, eps: float, moments: Moments | None):
-        self._scale, self._shift, self._eps = scale, shift, eps
+        super().__init__(scale, shift)
+        self._eps = eps
         self._share = moments.share if moments else 0.0
         self._mean, self._variance = moments.parts if moments else (None, None)
         self._scale_grads: dict[int, Tensor] = {}
@@ -124,7 +137,8 @@ class Fractional(Norm):
     """
 
     def __init__(self, scale: Parts, shift: Parts, *, alpha: float, eps: float, moments: Moments | None):
-        self._scale, self._shift, self._alpha, self._eps = scale, shift, alpha, eps
+        super().__init__(scale, shift)
+        self._alpha, self._eps = alpha, eps
         self._moments = moments
         self._seen: dict[int, tuple[Tensor, Tensor, int]] = {}
         self._scale_grads: dict[int, Tensor] = {}

@@ -9,8 +9,9 @@ from torch.autograd.function import once_differentiable
 
 from leadline._core.errors import UsageError
 from leadline.nn.stack.arena import Arena, Pool
-from leadline.nn.stack.reverse import Reverse, check
 from leadline.nn.stack.tail import Tail
+
+_FAR = 1e-2  # relative; gradients at an input that is further off are not those that were asked for
 
 
 class Passage:
@@ -23,12 +24,12 @@ class Passage:
         spare: Whether a tail writes its values beside its input.
         segment: Layers between two states that are kept; those between are computed again on the way back. ``None``
             keeps all.
-        reverse: Undoes layers, so that only the last state is kept.
+        reverse: Whether only the last state is kept, and layers are undone; their weights must be orthogonal.
         keep: Whether there will be a way back.
     """
 
     def __init__(
-        self, weight: Tensor, tail: Tail, pool: Pool, *, spare: bool, segment: int | None, reverse: Reverse | None,
+        self, weight: Tensor, tail: Tail, pool: Pool, *, spare: bool, segment: int | None, reverse: bool,
         keep: bool,
     ):  # fmt: skip
         self._weight, self.tail = weight, tail
@@ -39,7 +40,7 @@ class Passage:
 
     def forward(self, x: Tensor) -> Tensor:
         """The output of the last layer."""
-        depth, undone = len(self._weight), self._keep and self._reverse is not None
+        depth, undone = len(self._weight), self._keep and self._reverse
         length = 1 if not self._keep or undone else self._segment or depth
         arena, h = self._take(length, x, moments=depth if undone else None), x
         if undone:
@@ -67,7 +68,7 @@ class Passage:
         of_weights = self._pool.grad(self._weight)
         slots, places = of_weights.unbind(), torch.empty(2, *grad.shape, dtype=grad.dtype, device=grad.device).unbind()
         grad = places[len(weights) % 2].copy_(grad)
-        layers = self._recalled(arena) if self._reverse is None else self._undone(arena, self._reverse)
+        layers = self._undone(arena) if self._reverse else self._recalled(arena)
         for layer, given, of_tail in layers:
             grad = tail.backward(layer, grad, of_tail)
             torch.mm(grad.mT, given, out=slots[layer])
@@ -88,15 +89,19 @@ class Passage:
             while kept:
                 yield first + len(kept) - 1, *kept.pop()
 
-    def _undone(self, arena: Arena, reverse: Reverse) -> Iterator[tuple[int, Tensor, Any]]:
+    def _undone(self, arena: Arena) -> Iterator[tuple[int, Tensor, Any]]:
         """The same, out of the last output."""
+        weights = self._pool.parts("weight", self._weight)
         y, x, self._kept = self._inputs.pop(), self._inputs.pop(), []
-        for layer in reversed(range(len(self._weight))):
-            h, z = reverse.undo(layer, y, arena)
+        diverged = not y.isfinite().all()
+        for layer in reversed(range(len(weights))):
+            z = self.tail.undo(layer, y, arena)
+            h = torch.mm(z, weights[layer], out=arena.outputs[arena.slot(layer - 1)])
             _, of_tail = self.tail.forward(layer, z, arena, track=False)
             yield layer, h, of_tail
             y = h
-        check(y, x)
+        if not diverged:
+            _check(y, x)
 
     def _take(self, maps: int, like: Tensor, *, moments: int | None = None) -> Arena:
         # Two places at least, since a layer that works in place must not write over what it reads.
@@ -113,6 +118,16 @@ class Passage:
             kept.append((h, of_tail))
             h = y
         return h
+
+
+def _check(found: Tensor, given: Tensor) -> None:
+    """Whether what came out at the first layer is what went in."""
+    off = float(torch.linalg.vector_norm(found - given) / torch.linalg.vector_norm(given))
+    if not off <= _FAR:
+        raise UsageError(
+            f"Going back through the layers led to an input that is {off:.1%} off: the weights are not orthogonal, a "
+            "scale is zero, or rounding grew. Call retract() after each step of the optimiser, or use segment='root'."
+        )
 
 
 class Through(torch.autograd.Function):

@@ -23,6 +23,10 @@ class Tail(ABC):
         """The gradient of ``z``, where ``grad`` may be overwritten; those of scale and shift are noted."""
 
     @abstractmethod
+    def undo(self, layer: int, y: Tensor, arena: Arena) -> Tensor:
+        """``z`` out of the layer's output and its moments in the arena; ``forward`` must be one to one."""
+
+    @abstractmethod
     def parameter_grads(self) -> tuple[Tensor | None, Tensor | None]:
         """Gradients of scale and shift of all layers, ``(layers, width)``."""
 
@@ -43,6 +47,12 @@ class Apart(Tail):
         """Both back."""
         of_norm, of_activation = kept
         return self._norm.backward(layer, self._pairs[layer].backward(grad, of_activation), of_norm)
+
+    def undo(self, layer: int, y: Tensor, arena: Arena) -> Tensor:
+        """Activation first."""
+        bend = self._pairs[layer].bend
+        assert bend is not None
+        return self._norm.undo(layer, bend.undo(y), arena)
 
     def parameter_grads(self) -> tuple[Tensor | None, Tensor | None]:
         """Of scale and shift."""
