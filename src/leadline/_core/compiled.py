@@ -2,15 +2,16 @@
 
 import inspect
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
 
+_THERE = find_spec("numba") is not None
 
-@cache
+
 def can_compile() -> bool:
     """Whether Numba is installed; it is imported at the first call of a loop and not before."""
-    return find_spec("numba") is not None
+    return _THERE
 
 
 class Loop:

@@ -41,15 +41,17 @@ class DeepStack(nn.Module):
     autograd's graph, which calls the kernels of matrix product, normalisation and activation and nothing else. The
     numbers are those of the layers that it was made of, to rounding; running moments move in the same way.
 
+    * On a CPU with Numba (the extra ``fast``) normalisation and activation are one compiled loop each way; compiling
+      takes some seconds in the first pass, and is kept on disk.
     * Hooks on a layer do not fire, since there is none: ``layers()`` are ordinary modules on the same memory, for
       ``leadline.profile``, ``leadline.nn.recalibrate`` and whatever else looks at layers.
     * One backward pass a call; gradients of gradients are not there.
     * With ``segment`` only every so-manieth state is kept and the rest is computed again on the way back, which costs
       a third more matrix products; ``"root"`` is $\lceil\sqrt L\,\rceil$, for which memory grows like $\sqrt L$.
-    * ``segment="reverse"`` keeps the last state alone and works each layer's input out of its output,
-      $h = W^T (\mathrm{norm}^{-1} \varphi^{-1} y)$, as long as the batch is larger than three rows the least memory of
-      all: moments. It takes a normalisation, activations of two rising lines (identity, leaky and shaped ReLU) and
-      orthogonal weights, which ``retract()`` keeps so in training.
+    * ``segment="reverse"`` keeps the last state and the moments alone, and works each layer's input out of its output,
+      $h = W^T\, \mathrm{norm}^{-1} \varphi^{-1}(y)$. It takes a normalisation, activations of two rising lines (identity,
+      leaky and shaped ReLU) and orthogonal weights, which ``retract()`` keeps so in training. Rounding grows where
+      layers contract; what comes out at the first layer is compared with what went in.
     * The input's dtype must be that of the weights; autocast does not reach inside.
 
     Args:
