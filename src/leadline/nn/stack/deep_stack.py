@@ -49,9 +49,9 @@ class DeepStack(nn.Module):
     * With ``segment`` only every so-manieth state is kept and the rest is computed again on the way back, which costs
       a third more matrix products; ``"root"`` is $\lceil\sqrt L\,\rceil$, for which memory grows like $\sqrt L$.
     * ``segment="reverse"`` keeps the last state and the moments alone, and works each layer's input out of its output,
-      $h = W^T\, \mathrm{norm}^{-1} \varphi^{-1}(y)$. It takes a normalisation, activations of two rising lines (identity,
-      leaky and shaped ReLU) and orthogonal weights, which ``retract()`` keeps so in training. Rounding grows where
-      layers contract; what comes out at the first layer is compared with what went in.
+      $h = W^T\, \mathrm{norm}^{-1} \varphi^{-1}(y)$. It takes a normalisation, activations of two rising lines
+      (identity, leaky and shaped ReLU) and orthogonal weights, which ``retract()`` keeps so in training. Rounding
+      grows where layers contract; what comes out at the first layer is compared with what went in.
     * The input's dtype must be that of the weights; autocast does not reach inside.
 
     Args:
