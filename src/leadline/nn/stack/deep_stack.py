@@ -23,6 +23,7 @@ from leadline.nn.stack.passing import Passage, Through
 from leadline.nn.stack.tail import Apart, Tail
 
 _LEAST = 2  # layers that are worth a stack
+_CACHED = 2**18  # entries of matrices that are worked on at once
 _NEARLY = 0.5  # root mean square of a column of WᵀW − I, beyond which a step of Newton and Schulz may lead away
 
 
@@ -155,15 +156,17 @@ class DeepStack(nn.Module):
             >>> bool((stack.weight - torch.eye(2)).abs().max() < 2e-4)
             True
         """
-        gram = self.weight.mT @ self.weight
-        eye = torch.eye(self.width, dtype=gram.dtype, device=gram.device)
-        off = (gram - eye).square().sum(-1).mean(-1).sqrt()
-        if float(off.max()) > _NEARLY:
+        eye = torch.eye(self.width, dtype=self.weight.dtype, device=self.weight.device)
+        # Some at a time, which stay in the cache; all are looked at before any is changed.
+        parts = self.weight.split(max(1, _CACHED // self.width**2))
+        off = torch.cat([(part.mT @ part - eye).square().sum(-1).mean(-1).sqrt() for part in parts])
+        if not float(off.max()) <= _NEARLY:
             raise UsageError(
                 f"retract() takes weights that are nearly orthogonal; those of layer {int(off.argmax())} have a Gram "
                 f"matrix that is {float(off.max()):.2g} off. Draw them with torch.nn.init.orthogonal_."
             )
-        self.weight.copy_(self.weight @ (1.5 * eye - 0.5 * gram))
+        for part in parts:
+            part.copy_(part @ (1.5 * eye - 0.5 * (part.mT @ part)))
 
     def layers(self) -> nn.Sequential:
         """The layers as ordinary modules whose tensors are parts of this one's: a change in either shows in both."""
