@@ -25,7 +25,7 @@ class PageTable:
         hint: The same at length.
         header: Of the columns; all but the first hold numbers.
         rows: The cells.
-        better: Numbers of the rows, from 0, that are to be seen first.
+        better: Numbers of the rows, from 0, whose first number is set off.
         shown: Rows that are seen at once; the others unfold.
     """
 

@@ -192,14 +192,15 @@ def fig7(seed: int) -> tuple[FigurePanel, ...]:
 
 @figure(
     "D.grid",
-    "The largest learning rate that trains falls with depth without normalisation, and stays large with it, as far as "
-    "it trains at all.",
+    "Without normalisation the largest learning rate that trains falls with depth; with batch normalisation it stays, "
+    "until no rate trains.",
     where="fig. 1, asked over depth",
     seconds=300,
     deviations="Not a figure of the paper: its question on a grid of depths, rates and normalisers. ReLU perceptrons "
     "of width 64 on the digits, weights of He et al., 250 steps of plain SGD on batches of 64, 3 draws. A network "
     "trains where the mean of its last 20 losses is below 1 (guessing has 2.30); rates lie a factor of √10 apart, up "
-    "to 10. Without a point: none trains. Losses above that of guessing, and of what diverged, are drawn as that.",
+    "to 10. Where there is no point, most draws train at none. Losses above that of guessing, and of what diverged, "
+    "are drawn as that. Up to depth 10 fractional batch normalisation is batch normalisation.",
     bands="the range of the draws, around their median",
 )
 def grid(seed: int) -> tuple[FigurePanel, ...]:
