@@ -259,6 +259,15 @@ def test_learning_rates_are_told_where_there_is_a_loss(capsys: pytest.CaptureFix
     assert all(each["step"] > 0 for each in steps)
 
 
+def test_what_was_asked_for_is_on_the_page_too(tmp_path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "report.html"
+    asked = ["--what-if", "--depths", "4", "--learning-rates"]
+    main(["check", "mlp:depth=4,width=8", "--batch", "8", *asked, "--html", str(path)])
+    text = path.read_text(encoding="utf-8")
+    assert "as it is" in text and "plain descent" in text
+    assert text.index('id="findings"') < text.index('id="what-if"') < text.index('id="learning-rates"')
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

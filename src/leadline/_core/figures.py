@@ -15,7 +15,7 @@ class Curve:
     Attributes:
         name: What it shows; a published curve has the name of the one it is to be compared with.
         x: Abscissae.
-        y: Ordinates; where several draws were made, their mean.
+        y: Ordinates; where several draws were made, their middle.
         low: Lower ends of the band around it, or none.
         high: Upper ends.
         published: Whether these are points of the paper's figure.
@@ -62,6 +62,7 @@ class StudyFigure:
         source: Where it stands.
         panels: Its parts.
         deviations: What is done otherwise than in the paper, and why.
+        bands: What the bands around its lines are.
         seed: Of everything random.
         seconds: What it took.
     """
@@ -71,5 +72,6 @@ class StudyFigure:
     source: Source
     panels: tuple[FigurePanel, ...] = ()
     deviations: str = ""
+    bands: str = "95\u00a0% intervals of the mean over draws"
     seed: int = 0
     seconds: float = 0.0

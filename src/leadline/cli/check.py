@@ -83,7 +83,7 @@ def check(
         )
         step("Writing")
         if html:
-            leadline.report(sounding.diagnosis, html)
+            leadline.report(sounding.diagnosis, html, also=sounding.tables())
         if json and json != options.STDOUT:
             write_json(sounding.document(), json)
     if json == options.STDOUT:

@@ -18,6 +18,7 @@ from leadline.doctor.coordinates import CoordinateCheck, coordinate_check
 from leadline.metrics import LargestStep, largest_step
 from leadline.metrics.largest_step import DIRECTIONS
 from leadline.probe import profile
+from leadline.reporting.page_tables import PageTable, step_rows, what_if_rows
 from leadline.reporting.terminal import summary
 from leadline.reporting.terminal_coordinates import coordinate_table
 from leadline.reporting.terminal_steps import step_table
@@ -66,15 +67,22 @@ class Sounding:
         """What is printed; below the verdict the files that were ``written``."""
         also = [weight_table(self.weights, width=width)] if self.weights else []
         also += [coordinate_table(self.coordinates, width=width)] if self.coordinates else []
-        also += [self._changes(*self.changes, width=width)] if self.changes else []
+        also += [what_if_table(self.changes[0], width=width, **self._about())] if self.changes else []
         also += [step_table(self.steps, width=width)] if self.steps else []
         files = [Text(f"Written: {path}", style="dim") for path in written]
         return Group(summary(self.diagnosis, width=width, title=self.title, also=also), *files)
 
-    def _changes(self, found: WhatIf, design: str, *, width: int) -> RenderableType:
+    def tables(self) -> tuple[PageTable, ...]:
+        """What the page of ``--html`` shows beside the diagnosis."""
+        found = [what_if_rows(self.changes[0], **self._about())] if self.changes else []
+        found += [step_rows(self.steps)] if self.steps else []
+        return tuple(found)
+
+    def _about(self) -> dict[str, str]:
+        """Which design stood for the model, if one did, and what its depth is counted in."""
+        design = self.changes[1] if self.changes else ""
         stand_in = "" if self.title.startswith(design) else design
-        unit = self.diagnosis.profile.unit if not stand_in else "layer"
-        return what_if_table(found, width=width, stand_in=stand_in, unit=unit)
+        return {"stand_in": stand_in, "unit": "layer" if stand_in else self.diagnosis.profile.unit}
 
 
 def measured(target: Target, *, draws: int, seed: int, **how: Any) -> Profile:

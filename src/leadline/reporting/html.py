@@ -18,13 +18,14 @@ from leadline._core.profile import Profile
 from leadline._core.rates import Rate
 from leadline._core.records import write_text
 from leadline.reporting import words
+from leadline.reporting.page_tables import PageTable
 from leadline.reporting.plots import PANELS, figures
 
 # Sizes, whose rates along the chain are worth a sentence without a diagnosis too.
 _SIZES = ("rms", "grad_norm", "weight_grad_norm")
 
 
-def report(record: object, path: str | Path = "report.html") -> Path:
+def report(record: object, path: str | Path = "report.html", *, also: Sequence[PageTable] = ()) -> Path:
     """Write a record as one HTML file that needs no network, and whose words need no JavaScript.
 
     The verdict comes first, then the findings, the plots against depth with theory overlaid, the table of layers and
@@ -34,12 +35,13 @@ def report(record: object, path: str | Path = "report.html") -> Path:
         record: A ``Diagnosis``, a ``Repair``, a ``Simulation``, a ``StudyFigure``, a ``Reproduction``, or a
             ``Profile``, which is shown without a verdict.
         path: The file to write; an older one is replaced.
+        also: Further tables of a ``Diagnosis``, shown below its findings.
 
     Returns:
         The path of the file.
 
     Raises:
-        UsageError: If ``record`` is something else or ``path`` cannot be written.
+        UsageError: If ``record`` is something else, has no place for further tables, or ``path`` cannot be written.
 
     Example:
         >>> import leadline, tempfile
@@ -49,11 +51,13 @@ def report(record: object, path: str | Path = "report.html") -> Path:
         ...     "Net" in path.read_text(encoding="utf-8")
         True
     """
-    return write_text(page(record), path)
+    if also and not isinstance(record, Diagnosis):
+        raise UsageError(f"Further tables stand below the findings of a Diagnosis; got {type(record).__name__}.")
+    return write_text(page(record, also=also) if also else page(record), path)
 
 
 @singledispatch
-def page(record: object) -> str:
+def page(record: object, **how: Any) -> str:
     """The page of a record as text; further kinds of records are registered here."""
     raise UsageError(
         f"A report shows a Diagnosis, a Profile, a Repair, a Simulation, a figure or verdicts on claims, "
@@ -69,9 +73,11 @@ def _(record: Profile) -> str:
 
 
 @page.register
-def _(record: Diagnosis) -> str:
+def _(record: Diagnosis, *, also: Sequence[PageTable] = ()) -> str:
     drawn = figures(record.profile, findings=record.findings, predictions=record.predictions)
-    return _render(record.profile, drawn=drawn, rates=record.rates, diagnosis=record, findings=record.findings)
+    return _render(
+        record.profile, drawn=drawn, rates=record.rates, diagnosis=record, findings=record.findings, also=also
+    )
 
 
 def _render(
@@ -81,6 +87,7 @@ def _render(
     rates: Mapping[str, Rate],
     diagnosis: Diagnosis | None = None,
     findings: Sequence[Finding] = (),
+    also: Sequence[PageTable] = (),
 ) -> str:
     columns = [m for m in words.MEANINGS if any(not math.isnan(getattr(layer, m)) for layer in profile.layers)]
     panels = [panel for panel in PANELS if panel.key in drawn]
@@ -90,6 +97,7 @@ def _render(
         profile=profile,
         diagnosis=diagnosis,
         findings=findings,
+        also=also,
         panels=panels,
         drawn={metric for panel in panels for metric in panel.metrics if metric in columns},
         rates=rates,

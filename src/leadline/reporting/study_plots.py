@@ -12,6 +12,8 @@ from leadline.reporting.traces import band, shown
 # More lines than a sounding has; the first are its own.
 COLOURS = (*plots.COLOURS, "#c0487a", "#8a7a1f", "#5a6b78", "#3fa7a0")
 _MARKED = 25
+# Depths and their like that an axis tells one by one.
+_TOLD = 12
 
 
 def panel_figure(panel: FigurePanel) -> Figure:
@@ -76,7 +78,11 @@ def _layout(panel: FigurePanel) -> dict[str, Any]:
         for label, scale in ((panel.x, panel.x_scale), (panel.y, panel.y_scale))
     )
     if panel.x_scale == "log":
-        x |= {"dtick": 1} if _decades([v for c in panel.curves for v in c.x]) > 1.5 else {}
+        places = sorted({v for c in panel.curves for v in c.x})
+        if len(places) <= _TOLD and all(place == round(place) for place in places):
+            x |= {"tickvals": places, "ticktext": [f"{place:g}" for place in places]}
+        elif _decades(places) > 1.5:
+            x |= {"dtick": 1}
     if panel.y_scale == "log":
         y |= {"exponentformat": "power"} | (
             {"dtick": max(1, round(span / 6))} if (span := _decades(heights)) > 1.5 else {}

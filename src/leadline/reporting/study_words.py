@@ -76,7 +76,7 @@ def legend(figure: StudyFigure) -> str:
     curves = [curve for panel in figure.panels for curve in panel.curves]
     said = {
         "Lines are ours.": any(not curve.published for curve in curves),
-        "Bands are 95\u00a0% intervals of the mean over draws.": any(curve.low for curve in curves),
+        f"Bands are {figure.bands}.": any(curve.low for curve in curves),
         "Open diamonds are published points.": any(curve.published for curve in curves),
     }
     return " ".join(sentence for sentence, there in said.items() if there)

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from leadline.reporting.page_tables import STEPS, step_rows
 from leadline.reporting.terminal_table import Column, fitted_table
-from leadline.reporting.words import number
 
 if TYPE_CHECKING:
     from leadline.metrics import LargestStep
-
-_TRAINERS = {"gradient": "plain descent", "sign": "Adam"}
 
 
 def step_table(steps: "Sequence[LargestStep]", *, width: int) -> RenderableType:
@@ -22,10 +20,10 @@ def step_table(steps: "Sequence[LargestStep]", *, width: int) -> RenderableType:
         steps: Along the gradient and along its sign.
         width: Columns of the terminal; no line is longer.
     """
+    table = step_rows(steps)
     columns = [
-        Column(header="trainer", cells=[_TRAINERS[each.direction] for each in steps], justify="left", importance=3),
-        Column(header="first step", cells=[number(each.step) for each in steps], importance=2),
-        Column(header="by curvature", cells=[number(each.quadratic) for each in steps], importance=1),
+        Column(header=header, cells=list(cells), justify="right" if place else "left", importance=3 - place)
+        for place, (header, cells) in enumerate(zip(table.header, zip(*table.rows, strict=True), strict=True))
     ]
-    head = Text("Learning rates: the largest first step that does not raise the loss of this batch", style="bold")
+    head = Text(f"{table.title}: {STEPS}", style="bold")
     return Group(head, fitted_table(columns, width=width))

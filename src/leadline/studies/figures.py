@@ -24,7 +24,9 @@ Draw = Callable[[int], tuple[FigurePanel, ...]]
 _FIGURES: dict[str, tuple[StudyFigure, float, Draw]] = {}
 
 
-def figure(name: str, title: str, *, where: str, seconds: float, deviations: str = "") -> Callable[[Draw], Draw]:
+def figure(
+    name: str, title: str, *, where: str, seconds: float, deviations: str = "", bands: str = StudyFigure.bands
+) -> Callable[[Draw], Draw]:
     """Register how a figure is drawn: a function from a seed to its panels.
 
     Args:
@@ -33,11 +35,13 @@ def figure(name: str, title: str, *, where: str, seconds: float, deviations: str
         where: Its place in the paper.
         seconds: What it takes on two cores, about.
         deviations: What is done otherwise than in the paper, and why.
+        bands: What its bands are, by default those of ``curve``.
     """
 
     def register(draw: Draw) -> Draw:
         source = Source(key=PAPERS[name[0]], locator=where)
-        _FIGURES[name] = (StudyFigure(id=name, title=title, source=source, deviations=deviations), seconds, draw)
+        record = StudyFigure(id=name, title=title, source=source, deviations=deviations, bands=bands)
+        _FIGURES[name] = (record, seconds, draw)
         return draw
 
     return register
@@ -99,6 +103,17 @@ def curve(name: str, x: Numbers, samples: Numbers | Sequence[Numbers]) -> Curve:
     return Curve(name=name, x=_floats(x), y=_floats(centre), low=low, high=high)
 
 
+def middle(name: str, x: Numbers, samples: Numbers | Sequence[Numbers]) -> Curve:
+    """The median over draws, the first axis, between the least and the most of them: for what may be infinite or 0.
+
+    Example:
+        >>> middle("rate", [2, 4], [[1.0, 0.1], [1.0, 0.0], [3.0, 0.0]]).y
+        (1.0, 0.0)
+    """
+    y = np.asarray(samples, dtype=np.float64)
+    return Curve(name=name, x=_floats(x), y=_floats(np.median(y, 0)), low=_floats(y.min(0)), high=_floats(y.max(0)))
+
+
 def published(name: str, x: Numbers, y: Numbers) -> Curve:
     """Points of the paper's own curve, to be compared with the one of the same name; it may end before ``x`` does.
 
@@ -114,6 +129,6 @@ def _floats(values: Numbers) -> tuple[float, ...]:
     return tuple(np.asarray(values, dtype=np.float64).tolist())
 
 
-def _order(name: str) -> tuple[str, bool, int, str]:
+def _order(name: str) -> tuple[str, bool, float, str]:
     number = re.search(r"(\d+)", name)
-    return name[0], "tab" in name, int(number[1]) if number else 0, name
+    return name[0], "tab" in name, int(number[1]) if number else np.inf, name
