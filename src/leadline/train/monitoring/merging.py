@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from leadline.train.monitoring.one_pass import DIRECTIONS, FLAT, NONZERO, RESTING, SAMPLED, SQUARE, TOTAL
 from leadline.train.monitoring.sums import Sums
 
 
@@ -26,16 +28,19 @@ def numbers(
         world: How many processes train together.
     """
     owners, device = len(sums.entries), _device(sums, list(others.values()))
+    sums.hand_over(every=world > 1)
     widths, units = _widths(sums, device=device, world=world)
     (own, norms), (rows_own, row_norms, alive) = sums.norms, sums.row_norms
-    flat = {owner: torch.cat(parts).sum(0, keepdim=True) for owner, parts in sums.saturated.items()}
+    flat = [owner for owner, parts in sums.saturated.items() for _ in parts]
+    table = torch.from_numpy(sums.table).T.to(device)
+    squares = [_on(torch.stack(_alike(norms, device)), device).square()] if norms else []
     scalars = [
         torch.tensor(sums.entries, dtype=torch.float64, device=device),
         torch.tensor(sums.sampled, dtype=torch.float64, device=device),
-        _by_owner(own, [_on(torch.stack(_alike(norms, device)), device).square()] if norms else [], owners, device),
-        _by_owner(rows_own, [v.double().square() for v in row_norms], owners, device),
-        _by_owner(rows_own, alive, owners, device),
-        _by_owner(list(flat), list(flat.values()), owners, device),
+        table[SQUARE] + _by_owner(own, squares, owners, device),
+        table[SAMPLED] + _by_owner(rows_own, [v.double().square() for v in row_norms], owners, device),
+        table[NONZERO] + _by_owner(rows_own, alive, owners, device),
+        table[FLAT] + _by_owner(flat, [part for parts in sums.saturated.values() for part in parts], owners, device),
         *(_on(value, device) for value in others.values()),
     ]
     sides = [(sums.totals, range(owners)), (sums.units, range(sums.cosines))]
@@ -53,28 +58,29 @@ def numbers(
             peaks = dict(zip(peaks, highest.split([peak.numel() for peak in peaks.values()]), strict=True))
     else:
         lengths = [_lengths(parts, which, widths, device) for parts, which in sides]
+    columns = zip(lengths, (TOTAL, DIRECTIONS), strict=True)
+    lengths = [length + table[column, : len(length)].sqrt() for length, column in columns]  # one of the two is zero
     dead = torch.stack([(peak <= 0).sum() for peak in peaks.values()]).double() if peaks else scalars[0][:0]
     every = [*scalars, *lengths, dead]
     read = iter(torch.cat(every).tolist())
     entries, sampled, squares, row_squares, living, flats, *rest, total, directions, deaths = [
-        [next(read) for _ in range(part.numel())] for part in every
+        list(islice(read, part.numel())) for part in every
     ]
+    directions += [math.nan] * (owners - sums.cosines)
     found = [
-        _row(
-            entries=entries[i], n=sampled[i], nonzero=living[i], square=squares[i], sampled=row_squares[i],
-            total=total[i], directions=directions[i] if i < sums.cosines else math.nan,
-        )
-        for i in range(owners)
-    ]  # fmt: skip
-    for owner in flat:
+        _row(*parts) for parts in zip(entries, sampled, squares, row_squares, living, total, directions, strict=True)
+    ]
+    for owner in sums.saturated:
         found[owner]["saturated_fraction"] = flats[owner] / entries[owner]
     for owner, death in zip(peaks, deaths, strict=True):
         found[owner]["dead_fraction"] = death / units[owner]
+    for owner, seen in sums.seen.items():
+        found[owner]["dead_fraction"] = float(sums.table[owner, RESTING]) / len(seen)
     return found, dict(zip(others, rest, strict=True))
 
 
 def _row(
-    *, entries: float, n: float, nonzero: float, square: float, sampled: float, total: float, directions: float
+    entries: float, n: float, square: float, sampled: float, nonzero: float, total: float, directions: float
 ) -> dict[str, float]:
     if not entries:
         return {}

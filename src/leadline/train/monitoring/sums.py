@@ -7,10 +7,12 @@ those of the whole batch. Rows are samples, flattened; of a tensor with three ax
 from collections import defaultdict
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from leadline.probe.activations import SIGMOID_FLAT, TANH_FLAT
+from leadline.train.monitoring import one_pass
 
 # Class name -> limits of the output at or beyond which the slope is nearly zero, as `leadline.profile` has them.
 _FLAT = {
@@ -34,30 +36,37 @@ Buffers = dict[Any, tuple[Tensor, tuple[Tensor, ...]]]
 class Sums:
     """Sums of tensors by owner (a side of a layer, by number), on their device; nothing is read by the host.
 
-    A small layer's arithmetic costs less than starting it. So rows of small tensors are copied to a buffer, and
+    What the loops of ``one_pass`` can read they add to ``table`` and ``vectors``; all else goes to lists of tensors.
+    There a small layer's arithmetic costs less than starting it, so rows of small tensors are copied to a buffer, and
     computed with those of other layers of the same shape.
 
     Attributes:
         entries: Entries by owner.
-        sampled: Rows that went into ``totals`` and ``units``, by owner.
+        sampled: Rows that went into ``vectors``, ``totals`` and ``units``, by owner.
         widths: Entries of these rows, by owner; 0 before the first.
+        table: Rows by owner, columns as ``one_pass`` names them.
+        vectors: Sum of rows, and where they are kept of their directions, by owner.
         norms: Owner and norm of each tensor.
         row_norms: Owners, norms of all their sampled rows together, and how many of these are not zero.
         totals: Owners, and sums of rows of each.
         units: Owners, and sums of directions of rows of each.
         peaks: Largest output of each unit of an activation whose units die.
-        saturated: How many entries of each call are flat.
+        seen: Of such an activation, by owner: 1 for a unit that gave anything but zero.
+        saturated: How many entries of each call are flat, by owner of such an activation.
         kept: Rows for a spectrum.
     """
 
     def __init__(self, owners: int, *, cosines: int, rows: int, buffers: Buffers):
         """The first ``cosines`` of the owners have directions added up; ``buffers`` serve every step."""
         self.entries, self.sampled, self.widths = [0] * owners, [0] * owners, [0] * owners
+        self.table = np.zeros((owners, one_pass.COLUMNS))
+        self.vectors: dict[int, np.ndarray] = {}
         self.norms: tuple[list[int], list[Tensor]] = ([], [])
         self.row_norms: tuple[list[int], list[Tensor], list[Tensor]] = ([], [], [])
         self.totals: list[tuple[list[int], Tensor]] = []
         self.units: list[tuple[list[int], Tensor]] = []
         self.peaks: dict[int, Tensor] = {}
+        self.seen: dict[int, np.ndarray] = {}
         self.saturated: dict[int, list[Tensor]] = defaultdict(list)
         self.kept: dict[int, Tensor] = {}
         self.cosines = cosines
@@ -66,37 +75,57 @@ class Sums:
 
     def add(self, owner: int, x: Tensor, *, keep: bool = False) -> None:
         """Take one call's tensor; ``keep`` copies its rows for a spectrum, of the first call only."""
-        size, half = x.numel(), x.dtype in _HALVES
         rows = x if x.ndim == 2 else _as_rows(x)
         n, d = rows.shape
-        self.entries[owner] += size
+        self.entries[owner] += n * d
+        if keep and owner not in self.kept:
+            self.kept[owner] = rows[:: -(-n // self._rows)].to(torch.float64, copy=True)
+        # A second call of another width: its norm counts, directions cannot be added.
+        alike = self.widths[owner] in (0, d)
+        every = -(-n // min(self._rows, _FEW if d <= _LONG else _FEWER))
+        if alike:
+            self.widths[owner] = d
+            self.sampled[owner] += -(-n // every)
+        if one_pass.takes(x):
+            self._add_array(owner, rows.numpy(), every, alike)
+            return
+        self._add_norm(owner, rows)
+        if alike:
+            self._add_rows(owner, rows[::every] if every > 1 else rows)
+
+    def _add_array(self, owner: int, x: np.ndarray, every: int, alike: bool) -> None:
+        sums = self.vectors.get(owner) if alike else np.empty((0, 1), x.dtype)
+        if sums is None:
+            sums = self.vectors[owner] = np.zeros((1 + (owner < self.cosines), x.shape[1]), x.dtype)
+        elif sums.dtype != x.dtype:
+            x, sums = x.astype(np.float64), sums.astype(np.float64)
+            if alike:
+                self.vectors[owner] = sums
+        one_pass.add_rows.compiled(x, every, sums, self.table, owner)
+
+    def _add_norm(self, owner: int, rows: Tensor) -> None:
+        half = rows.dtype in _HALVES
         self.norms[0].append(owner)
-        if size <= _SMALL and not half:
-            self.norms[1].append(torch.linalg.vector_norm(x))
+        if rows.numel() <= _SMALL and not half:
+            self.norms[1].append(torch.linalg.vector_norm(rows))
         else:
             # One norm of millions of entries in single precision would lose digits.
             lengths = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float32 if half else None)
             self.norms[1].append(torch.linalg.vector_norm(lengths))
-        if keep and owner not in self.kept:
-            self.kept[owner] = rows[:: -(-n // self._rows)].double()
-        if self.widths[owner] not in (0, d):
-            return  # a second call of another width: its norm counts, directions cannot be added
-        every = -(-n // min(self._rows, _FEW if d <= _LONG else _FEWER))
-        part = rows[::every] if every > 1 else rows
-        n = part.shape[0]
-        self.widths[owner] = d
-        self.sampled[owner] += n
-        cosine = owner < self.cosines
+
+    def _add_rows(self, owner: int, part: Tensor) -> None:
+        (n, d), cosine, half = part.shape, owner < self.cosines, part.dtype in _HALVES
         if n * d > _SMALL:
             self._compute([owner], (part.float() if half else part)[None], cosine)
             return
-        key = n, d, x.dtype, x.device, cosine
+        key = n, d, part.dtype, part.device, cosine
         owners = self._waiting.get(key)
         if owners is None:
             owners = self._waiting[key] = []
             if key not in self._buffers:
+                dtype = torch.float32 if half else part.dtype
                 with torch.inference_mode(False):
-                    buffer = torch.empty(_TOGETHER, n, d, dtype=torch.float32 if half else x.dtype, device=x.device)
+                    buffer = torch.empty(_TOGETHER, n, d, dtype=dtype, device=part.device)
                     self._buffers[key] = buffer, buffer.unbind()
         buffer, slots = self._buffers[key]
         slots[len(owners)].copy_(part)
@@ -108,6 +137,14 @@ class Sums:
         """Take the output of an activation: which units gave anything but zero, and how many entries are flat."""
         name = type(module).__name__
         if name in _MORTAL and x.ndim >= 2:
+            if one_pass.takes(x):
+                array = x.numpy()
+                units = array.reshape(*array.shape[:2], -1) if x.ndim == 4 else array.reshape(-1, array.shape[-1], 1)
+                seen = self.seen.get(owner)
+                if seen is None or len(seen) != units.shape[1]:
+                    seen = self.seen[owner] = np.zeros(units.shape[1], np.float32)
+                one_pass.add_units.compiled(units, seen, self.table, owner)
+                return
             axis = 1 if x.ndim == 4 else x.ndim - 1
             others = [i for i in range(x.ndim) if i != axis]
             peak = x.amax(others)  # outputs of those at rest are zero; Hardswish is negative between its flat ends
@@ -118,13 +155,31 @@ class Sums:
             self.peaks[owner] = torch.maximum(before, peak) if same and before is not None else peak
         elif name in _FLAT:
             low, high = _FLAT[name]
-            self.saturated[owner].append(((x <= low) | (x >= high)).sum()[None])
+            counts = self.saturated[owner]
+            if one_pass.takes(x):
+                one_pass.add_flat.compiled(x.numpy().reshape(-1), low, high, self.table, owner)
+            else:
+                counts.append(((x <= low) | (x >= high)).sum()[None])
 
     def flush(self) -> None:
         """Compute all that waits."""
         while self._waiting:
             key, owners = self._waiting.popitem()
             self._compute(owners, self._buffers[key][0][: len(owners)], key[-1])
+
+    def hand_over(self, *, every: bool) -> None:
+        """Make tensors of arrays where others are to be added: those of all owners, or of owners with tensors too."""
+        with_tensors = {owner for owners, _ in self.totals for owner in owners}
+        for owner in [o for o in self.vectors if every or o in with_tensors]:
+            total, *units = torch.from_numpy(self.vectors.pop(owner)).split(1)
+            self.totals.append(([owner], total))
+            self.units += [([owner], unit) for unit in units]
+            self.table[owner, [one_pass.TOTAL, one_pass.DIRECTIONS]] = 0.0
+        for owner in [o for o in self.seen if every or o in self.peaks]:
+            seen, peak = torch.from_numpy(self.seen.pop(owner)), self.peaks.get(owner)
+            same = peak is not None and peak.shape == seen.shape
+            self.peaks[owner] = torch.maximum(peak, seen) if same and peak is not None else seen
+            self.table[owner, one_pass.RESTING] = 0.0
 
     def _compute(self, owners: list[int], parts: Tensor, cosine: bool) -> None:
         lengths = torch.linalg.vector_norm(parts, dim=2)
