@@ -16,6 +16,7 @@ SQUARE, SAMPLED, NONZERO, TOTAL, DIRECTIONS, FLAT, RESTING = range(7)
 COLUMNS = 7
 _LANES = 64  # of a row: more take longer to be put together
 _MANY = 512  # of the rows between two sampled ones
+SCRATCH = _LANES + _MANY  # numbers in float64
 _TAKEN = (torch.float32, torch.float64)
 _KINDS = (Tensor, torch.nn.Parameter)  # what derives from them may have no memory of its own
 
@@ -26,13 +27,14 @@ def takes(x: Tensor) -> bool:
 
 
 @Loop
-def add_rows(x, every, sums, table, owner):
+def add_rows(x, every, sums, table, owner, scratch):
     """Take ``x`` of shape (n, d): squares, and of every ``every``-th row its sum and that of its direction.
 
     The latter two are added to ``sums`` of shape (2, d); with (1, d) directions are left out, with (0, d) both.
     """
     n, d = x.shape
-    lanes, many = np.zeros(min(d, _LANES)), np.zeros(_MANY)
+    lanes, many = scratch[: min(d, _LANES)], scratch[_LANES:]
+    many[:] = 0.0
     sampled = (n + every - 1) // every if len(sums) else 0
     for i in range(sampled + len(sums)):
         row = x[i * every] if i < sampled else sums[i - sampled]

@@ -5,7 +5,7 @@ those of the whole batch. Rows are samples, flattened; of a tensor with three ax
 """
 
 from collections import defaultdict
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ _LONG = 1 << 14  # entries
 _SMALL = 1 << 15  # entries of a part that is worth a copy: beyond it arithmetic costs more than starting it
 _TOGETHER = 16  # parts of one shape that are computed at once: few enough for the cache
 
-Buffers = dict[Any, tuple[Tensor, tuple[Tensor, ...]]]
+Buffers = dict[Any, Any]
 
 
 class Sums:
@@ -70,38 +70,52 @@ class Sums:
         self.saturated: dict[int, list[Tensor]] = defaultdict(list)
         self.kept: dict[int, Tensor] = {}
         self.cosines = cosines
+        self._scratch = np.empty(one_pass.SCRATCH)
         self._rows, self._buffers = rows, buffers
         self._waiting: dict[Any, list[int]] = {}
 
     def add(self, owner: int, x: Tensor, *, keep: bool = False) -> None:
         """Take one call's tensor; ``keep`` copies its rows for a spectrum, of the first call only."""
-        rows = x if x.ndim == 2 else _as_rows(x)
-        n, d = rows.shape
-        self.entries[owner] += n * d
         if keep and owner not in self.kept:
-            self.kept[owner] = rows[:: -(-n // self._rows)].to(torch.float64, copy=True)
-        # A second call of another width: its norm counts, directions cannot be added.
-        alike = self.widths[owner] in (0, d)
-        every = -(-n // min(self._rows, _FEW if d <= _LONG else _FEWER))
-        if alike:
-            self.widths[owner] = d
-            self.sampled[owner] += -(-n // every)
+            rows = _as_rows(x)
+            self.kept[owner] = rows[:: -(-len(rows) // self._rows)].to(torch.float64, copy=True)
         if one_pass.takes(x):
-            self._add_array(owner, rows.numpy(), every, alike)
+            self._add_array(owner, _as_rows(x.numpy()))
             return
+        rows = _as_rows(x)
+        every, alike = self._count(owner, *rows.shape)
         self._add_norm(owner, rows)
         if alike:
             self._add_rows(owner, rows[::every] if every > 1 else rows)
 
-    def _add_array(self, owner: int, x: np.ndarray, every: int, alike: bool) -> None:
-        sums = self.vectors.get(owner) if alike else np.empty((0, 1), x.dtype)
+    def _count(self, owner: int, n: int, d: int) -> tuple[int, bool]:
+        """Of how many rows one is sampled, and whether they are as wide as those before."""
+        every = -(-n // min(self._rows, _FEW if d <= _LONG else _FEWER))
+        self.entries[owner] += n * d
+        if self.widths[owner] not in (0, d):
+            return every, False  # a second call of another width: its norm counts, directions cannot be added
+        self.widths[owner] = d
+        self.sampled[owner] += -(-n // every)
+        return every, True
+
+    def _add_array(self, owner: int, x: np.ndarray) -> None:
+        n, d = x.shape
+        every, alike = self._count(owner, n, d)
+        sums = self.vectors.get(owner) if alike else np.empty((0, d), x.dtype)
         if sums is None:
-            sums = self.vectors[owner] = np.zeros((1 + (owner < self.cosines), x.shape[1]), x.dtype)
+            sums = self.vectors[owner] = self._zeros(owner, (2 if owner < self.cosines else 1, d), x.dtype)
         elif sums.dtype != x.dtype:
             x, sums = x.astype(np.float64), sums.astype(np.float64)
-            if alike:
-                self.vectors[owner] = sums
-        one_pass.add_rows.compiled(x, every, sums, self.table, owner)
+            self.vectors[owner] = sums
+        one_pass.add_rows.compiled(x, every, sums, self.table, owner, self._scratch)
+
+    def _zeros(self, key: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        # Small arrays that stay between the outputs of layers would keep the allocator from using their memory again.
+        array = self._buffers.get(key)
+        if array is None or array.shape != shape or array.dtype != dtype:
+            self._buffers[key] = array = np.zeros(shape, dtype)
+        array.fill(0)
+        return array
 
     def _add_norm(self, owner: int, rows: Tensor) -> None:
         half = rows.dtype in _HALVES
@@ -142,7 +156,7 @@ class Sums:
                 units = array.reshape(*array.shape[:2], -1) if x.ndim == 4 else array.reshape(-1, array.shape[-1], 1)
                 seen = self.seen.get(owner)
                 if seen is None or len(seen) != units.shape[1]:
-                    seen = self.seen[owner] = np.zeros(units.shape[1], np.float32)
+                    seen = self.seen[owner] = self._zeros(("seen", owner), units.shape[1:2], array.dtype)
                 one_pass.add_units.compiled(units, seen, self.table, owner)
                 return
             axis = 1 if x.ndim == 4 else x.ndim - 1
@@ -195,7 +209,10 @@ class Sums:
         self.totals.append((owners, total))
 
 
-def _as_rows(x: Tensor) -> Tensor:
-    if x.ndim == 3:
-        return x.flatten(0, 1)
-    return x.flatten(1) if x.ndim >= 2 else x.reshape(-1, 1)
+_Array = TypeVar("_Array", Tensor, np.ndarray)
+
+
+def _as_rows(x: _Array) -> _Array:
+    if x.ndim == 2:
+        return x
+    return x.reshape(-1, x.shape[-1]) if x.ndim == 3 else x.reshape(x.shape[0], -1)
