@@ -1,7 +1,7 @@
 """Watches a model while it trains: on some of the steps, and with nothing on the model on all others."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -93,6 +93,8 @@ class Monitor:
         chosen = plan(self._parts, layers).early
         compiled = _compiled(model)
         self._layers = {p: m for p, m in self._parts.modules.items() if p in chosen and m not in compiled}
+        own = {path: parameters for path, parameters in self._parts.own.items() if path in self._layers}
+        self._own = {path: [f"{path}.{key}" if path else key for key in keys] for path, keys in own.items()}
         hidden = len(chosen) - len(self._layers)
         self._blind = _BLIND.format(hidden, len(chosen)) if hidden else ""
         self._write, self._per_layer, self._on_finding = writer(log), per_layer, on_finding
@@ -197,27 +199,20 @@ class Monitor:
             "update": dict(zip(named if before is not None else [], totals.get("update", []), strict=True)),
         }
         layers = dict(zip(self._layers, found, strict=False))
-        for path, row in zip(self._layers, found[len(layers) :], strict=True):
-            if not row:
-                continue
-            # A mean over processes is taken of gradients of parameters: each has those of its own mean loss.
-            size = grad_scale * world
-            scaled = {"rms": row["rms"] / size, "norm": row["norm"] / size, "distinction": row["distinction"]}
-            layers[path] |= {f"grad_{key}": value for key, value in scaled.items()}
-        for path, own in self._parts.own.items():
-            names = [f"{path}.{key}" if path else key for key in own]
-            norms = {
-                side: sum(parts) ** 0.5
-                for side, values in squares.items()
-                if (parts := [v for name in names if (v := values.get(name)) is not None])
-            }
-            if path in layers:
-                if "weight" in norms:
-                    layers[path]["weight_norm"] = norms["weight"]
-                if "grad" in norms:
-                    layers[path]["weight_grad_norm"] = norms["grad"] / grad_scale
-                if "update" in norms:
-                    layers[path]["update_ratio"] = _ratio(norms["update"], norms["weight"])
+        # A mean over processes is taken of gradients of parameters: each has those of its own mean loss.
+        size = grad_scale * world
+        for row, grad_row in zip(found, found[len(layers) :], strict=False):
+            if grad_row:
+                row["grad_rms"], row["grad_norm"] = grad_row["rms"] / size, grad_row["norm"] / size
+                row["grad_distinction"] = grad_row["distinction"]
+        for path, names in self._own.items():
+            weight, grad, update = (_norm(squares[side], names) for side in ("weight", "grad", "update"))
+            if weight is not None:
+                layers[path]["weight_norm"] = weight
+            if grad is not None:
+                layers[path]["weight_grad_norm"] = grad / grad_scale
+            if update is not None and weight is not None:
+                layers[path]["update_ratio"] = _ratio(update, weight)
         kept = watch.sums.kept
         for path, row in _spectra({path: kept[i] for i, path in enumerate(self._layers) if i in kept}).items():
             layers[path] |= row
@@ -243,6 +238,11 @@ class Monitor:
         for finding in fresh:
             if self._on_finding is not None:
                 self._on_finding(finding)
+
+
+def _norm(squares: Mapping[str, float], names: Sequence[str]) -> float | None:
+    parts = [squares[name] for name in names if name in squares]
+    return sum(parts) ** 0.5 if parts else None
 
 
 def _ratio(change: float, norm: float) -> float:

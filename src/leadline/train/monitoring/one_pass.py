@@ -14,9 +14,7 @@ from leadline._core.compiled import Loop, can_compile
 # sums of sampled rows and of their directions; flat entries; units at rest.
 SQUARE, SAMPLED, NONZERO, TOTAL, DIRECTIONS, FLAT, RESTING = range(7)
 COLUMNS = 7
-_LANES = 64  # of a row: more take longer to be put together
-_MANY = 512  # of the rows between two sampled ones
-SCRATCH = _LANES + _MANY  # numbers in float64
+_LANES = 64
 _TAKEN = (torch.float32, torch.float64)
 _KINDS = (Tensor, torch.nn.Parameter)  # what derives from them may have no memory of its own
 
@@ -27,14 +25,16 @@ def takes(x: Tensor) -> bool:
 
 
 @Loop
-def add_rows(x, every, sums, table, owner, scratch):
+def add_rows(x, every, sums, fresh, table, owner):
     """Take ``x`` of shape (n, d): squares, and of every ``every``-th row its sum and that of its direction.
 
-    The latter two are added to ``sums`` of shape (2, d); with (1, d) directions are left out, with (0, d) both.
+    The latter two are added to ``sums`` of shape (2, d), or with ``fresh`` written there; with (1, d) directions are
+    left out, with (0, d) both.
     """
     n, d = x.shape
-    lanes, many = scratch[: min(d, _LANES)], scratch[_LANES:]
-    many[:] = 0.0
+    if fresh:
+        sums[:] = 0
+    lanes = np.empty(min(d, _LANES))
     sampled = (n + every - 1) // every if len(sums) else 0
     for i in range(sampled + len(sums)):
         row = x[i * every] if i < sampled else sums[i - sampled]
@@ -65,19 +65,22 @@ def add_rows(x, every, sums, table, owner, scratch):
             for j in range(d):
                 sums[0, j] += row[j]
                 sums[1, j] += row[j] * weight
+    lanes = np.zeros(_LANES)
     for i in range(0, n, every):
         between = x[i + (sampled > 0) : i + every].reshape(-1)
-        for j in range(0, len(between), _MANY):
-            part = between[j : j + _MANY]
+        for j in range(0, len(between), _LANES):
+            part = between[j : j + _LANES]
             for k in range(len(part)):
-                many[k] += np.float64(part[k]) * np.float64(part[k])
-    table[owner, SQUARE] += many.sum()
+                lanes[k] += np.float64(part[k]) * np.float64(part[k])
+    table[owner, SQUARE] += lanes.sum()
 
 
 @Loop
-def add_units(x, seen, table, owner):
+def add_units(x, seen, fresh, table, owner):
     """Mark in ``seen`` the units that are not zero somewhere in ``x`` of shape (n, units, entries of a unit)."""
     n, _, size = x.shape
+    if fresh:
+        seen[:] = 0
     resting = np.flatnonzero(seen == 0)
     left = len(resting)
     for i in range(n):
@@ -104,9 +107,9 @@ def add_units(x, seen, table, owner):
 def add_flat(x, low, high, table, owner):
     """Count the entries of ``x`` with one axis that are not between ``low`` and ``high``."""
     low, high = x.dtype.type(low), x.dtype.type(high)
-    count = np.zeros(_MANY, dtype=x.dtype)
-    for i in range(0, len(x), _MANY):
-        part = x[i : i + _MANY]
+    count = np.zeros(_LANES, dtype=x.dtype)
+    for i in range(0, len(x), _LANES):
+        part = x[i : i + _LANES]
         for k in range(len(part)):
             count[k] += 1 if (part[k] <= low) | (part[k] >= high) else 0
     table[owner, FLAT] += count.sum()

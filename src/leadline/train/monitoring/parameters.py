@@ -14,7 +14,7 @@ def squared_norms(tensors: Sequence[Tensor], *, world: int) -> Tensor | None:
     """
     if not tensors:
         return None
-    local, shares = zip(*(_own(tensor, world) for tensor in tensors), strict=True)
+    local, shares = zip(*[_own(tensor, world) for tensor in tensors], strict=True)
     half = any(own.dtype in (torch.float16, torch.bfloat16) for own in local)
     norms = torch._foreach_norm([own.float() for own in local] if half else list(local))  # pyright: ignore[reportPrivateImportUsage]
     squares = torch.stack([norm.to(norms[0].device) for norm in norms]).double().square()

@@ -70,7 +70,6 @@ class Sums:
         self.saturated: dict[int, list[Tensor]] = defaultdict(list)
         self.kept: dict[int, Tensor] = {}
         self.cosines = cosines
-        self._scratch = np.empty(one_pass.SCRATCH)
         self._rows, self._buffers = rows, buffers
         self._waiting: dict[Any, list[int]] = {}
 
@@ -90,7 +89,8 @@ class Sums:
 
     def _count(self, owner: int, n: int, d: int) -> tuple[int, bool]:
         """Of how many rows one is sampled, and whether they are as wide as those before."""
-        every = -(-n // min(self._rows, _FEW if d <= _LONG else _FEWER))
+        few = _FEW if d <= _LONG else _FEWER
+        every = -(-n // (few if few < self._rows else self._rows))
         self.entries[owner] += n * d
         if self.widths[owner] not in (0, d):
             return every, False  # a second call of another width: its norm counts, directions cannot be added
@@ -102,19 +102,20 @@ class Sums:
         n, d = x.shape
         every, alike = self._count(owner, n, d)
         sums = self.vectors.get(owner) if alike else np.empty((0, d), x.dtype)
+        fresh = sums is None
         if sums is None:
-            sums = self.vectors[owner] = self._zeros(owner, (2 if owner < self.cosines else 1, d), x.dtype)
+            sums = self.vectors[owner] = self._array(owner, (2 if owner < self.cosines else 1, d), x.dtype)
         elif sums.dtype != x.dtype:
             x, sums = x.astype(np.float64), sums.astype(np.float64)
             self.vectors[owner] = sums
-        one_pass.add_rows.compiled(x, every, sums, self.table, owner, self._scratch)
+        one_pass.add_rows.compiled(x, every, sums, fresh, self.table, owner)
 
-    def _zeros(self, key: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    def _array(self, owner: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         # Small arrays that stay between the outputs of layers would keep the allocator from using their memory again.
+        key = owner, shape, dtype
         array = self._buffers.get(key)
-        if array is None or array.shape != shape or array.dtype != dtype:
-            self._buffers[key] = array = np.zeros(shape, dtype)
-        array.fill(0)
+        if array is None:
+            array = self._buffers[key] = np.empty(shape, dtype)
         return array
 
     def _add_norm(self, owner: int, rows: Tensor) -> None:
@@ -155,9 +156,10 @@ class Sums:
                 array = x.numpy()
                 units = array.reshape(*array.shape[:2], -1) if x.ndim == 4 else array.reshape(-1, array.shape[-1], 1)
                 seen = self.seen.get(owner)
-                if seen is None or len(seen) != units.shape[1]:
-                    seen = self.seen[owner] = self._zeros(("seen", owner), units.shape[1:2], array.dtype)
-                one_pass.add_units.compiled(units, seen, self.table, owner)
+                fresh = seen is None or len(seen) != units.shape[1]
+                if fresh:
+                    seen = self.seen[owner] = self._array(owner, units.shape[1:2], array.dtype)
+                one_pass.add_units.compiled(units, seen, fresh, self.table, owner)
                 return
             axis = 1 if x.ndim == 4 else x.ndim - 1
             others = [i for i in range(x.ndim) if i != axis]

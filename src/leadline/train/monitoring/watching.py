@@ -29,20 +29,22 @@ class Watch:
         self._model, self._spectra = model, spectra
         self._device = next((p.device.type for p in model.parameters()), "cpu")
         self.early_squares: Tensor | None = None
-        self._early, self._ending = early, False
+        self._early, self._ending, self._over = early, False, False
+        self._layers = len(layers)
         self._handles: list[Any] = []
         try:
             for parameter in (early or {}).values():
                 if parameter.requires_grad:
                     self._handles.append(parameter.register_hook(self._backward_runs))
             for i, module in enumerate(layers.values()):
-                self._handles.append(module.register_forward_hook(self._hook(i, i + len(layers))))
+                self._handles.append(module.register_forward_hook(partial(self._ended, i)))
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Take every hook off and compute what waits; doing it twice does no harm."""
+        self._over = True
         while self._handles:
             self._handles.pop().remove()
         with torch.no_grad(), torch.autocast(self._device, enabled=False):
@@ -64,32 +66,30 @@ class Watch:
             grads = [p.grad for p in (self._early or {}).values() if p.grad is not None]
             self.early_squares = squared_norms(grads, world=world_size())
 
-    def _hook(self, output_owner: int, grad_owner: int) -> Any:
-        sums, spectra, model = self.sums, self._spectra, self._model
+    def _ended(self, owner: int, module: nn.Module, args: Any, output: Any) -> None:
+        x = output if isinstance(output, Tensor) else _first(output)
+        # A loss beside the outputs has no rows.
+        if x is None or not (x.ndim and x.is_floating_point() and x.numel()) or torch.compiler.is_compiling():
+            return
+        again = torch._C._current_graph_task_id() != -1
+        if not again and (torch.is_grad_enabled() or self._model.training):
+            values = x.detach()
+            if torch.is_autocast_enabled(x.device.type):
+                with torch.autocast(x.device.type, enabled=False):
+                    self.sums.add(owner, values, keep=self._spectra)
+            else:
+                self.sums.add(owner, values, keep=self._spectra)
+            self.sums.add_activation(owner, module, values)
+        if x.requires_grad:
+            # It goes with the graph, and does nothing once the watch is over: handles of all would cost more.
+            x.register_hook(partial(self._arrived, owner + self._layers))
 
-        def ended(module: nn.Module, args: Any, output: Any) -> None:
-            x = output if isinstance(output, Tensor) else _first(output)
-            # A loss beside the outputs has no rows.
-            if x is None or not (x.ndim and x.is_floating_point() and x.numel()) or torch.compiler.is_compiling():
-                return
-            again = torch._C._current_graph_task_id() != -1
-            if not again and (torch.is_grad_enabled() or model.training):
-                values = x.detach()
-                if torch.is_autocast_enabled(x.device.type):
-                    with torch.autocast(x.device.type, enabled=False):
-                        sums.add(output_owner, values, keep=spectra)
-                else:
-                    sums.add(output_owner, values, keep=spectra)
-                sums.add_activation(output_owner, module, values)
-            if x.requires_grad:
-                self._handles.append(x.register_hook(arrived))
-
-        def arrived(grad: Tensor) -> None:
-            if self._early:
-                self._backward_runs(grad)
-            sums.add(grad_owner, grad.detach())
-
-        return ended
+    def _arrived(self, owner: int, grad: Tensor) -> None:
+        if self._over:
+            return
+        if self._early:
+            self._backward_runs(grad)
+        self.sums.add(owner, grad.detach() if grad.requires_grad else grad)
 
 
 def _first(output: Any) -> Tensor | None:
