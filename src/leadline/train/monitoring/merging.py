@@ -32,46 +32,48 @@ def numbers(
     widths, units = _widths(sums, device=device, world=world)
     (own, norms), (rows_own, row_norms, alive) = sums.norms, sums.row_norms
     flat = [owner for owner, parts in sums.saturated.items() for _ in parts]
-    table = torch.from_numpy(sums.table).T.to(device)
+    table = torch.from_numpy(sums.table).to(device).T.contiguous()
     squares = [_on(torch.stack(_alike(norms, device)), device).square()] if norms else []
     scalars = [
         torch.tensor(sums.entries, dtype=torch.float64, device=device),
         torch.tensor(sums.sampled, dtype=torch.float64, device=device),
-        table[SQUARE] + _by_owner(own, squares, owners, device),
-        table[SAMPLED] + _by_owner(rows_own, [v.double().square() for v in row_norms], owners, device),
-        table[NONZERO] + _by_owner(rows_own, alive, owners, device),
-        table[FLAT] + _by_owner(flat, [part for parts in sums.saturated.values() for part in parts], owners, device),
+        _add_by_owner(table[SQUARE], own, squares),
+        _add_by_owner(table[SAMPLED], rows_own, [v.double().square() for v in row_norms]),
+        _add_by_owner(table[NONZERO], rows_own, alive),
+        _add_by_owner(table[FLAT], flat, [part for parts in sums.saturated.values() for part in parts]),
         *(_on(value, device) for value in others.values()),
     ]
     sides = [(sums.totals, range(owners)), (sums.units, range(sums.cosines))]
-    peaks = {owner: _padded(sums.peaks.get(owner), units[owner], device) for owner in range(owners) if units[owner]}
+    peaks = {owner: _padded(sums.peaks.get(owner), size, device) for owner, size in enumerate(units) if size}
     if world > 1:
         vectors = [_whole(parts, which, widths, device) for parts, which in sides]
         packed = torch.cat([*scalars, *(vector.double() for side in vectors for vector in side)])
         dist.all_reduce(packed)
         split = iter(packed.split([part.numel() for part in (*scalars, *vectors[0], *vectors[1])]))
         scalars = [next(split) for _ in scalars]
-        lengths = [torch.stack([torch.linalg.vector_norm(next(split)) for _ in side]) for side in vectors]
+        lengths = [torch.stack([torch.linalg.vector_norm(next(split)) for _ in side]).square() for side in vectors]
         if peaks:
             highest = torch.cat([peak.float() for peak in peaks.values()])
             dist.all_reduce(highest, op=dist.ReduceOp.MAX)
             peaks = dict(zip(peaks, highest.split([peak.numel() for peak in peaks.values()]), strict=True))
     else:
-        lengths = [_lengths(parts, which, widths, device) for parts, which in sides]
-    columns = zip(lengths, (TOTAL, DIRECTIONS), strict=True)
-    lengths = [length + table[column, : len(length)].sqrt() for length, column in columns]  # one of the two is zero
-    dead = torch.stack([(peak <= 0).sum() for peak in peaks.values()]).double() if peaks else scalars[0][:0]
-    every = [*scalars, *lengths, dead]
+        starts = table[TOTAL], table[DIRECTIONS, : sums.cosines]
+        lengths = [_lengths(parts, which, widths, start) for (parts, which), start in zip(sides, starts, strict=True)]
+    dead = torch.stack([(peak <= 0).sum() for peak in peaks.values()]).double() if peaks else table[0, :0]
+    every = [scalars[0], *_figures(*scalars[:5], *lengths), scalars[5] / scalars[0], *scalars[6:], dead]
     read = iter(torch.cat(every).tolist())
-    entries, sampled, squares, row_squares, living, flats, *rest, total, directions, deaths = [
+    entries, rms, norm, distinction, cosine, flats, *rest, deaths = [
         list(islice(read, part.numel())) for part in every
     ]
-    directions += [math.nan] * (owners - sums.cosines)
-    found = [
-        _row(*parts) for parts in zip(entries, sampled, squares, row_squares, living, total, directions, strict=True)
+    found: list[dict[str, float]] = [
+        {"rms": a, "norm": b, "distinction": c} if size else {}
+        for a, b, c, size in zip(rms, norm, distinction, entries, strict=True)
     ]
+    for row, value in zip(found, cosine, strict=False):
+        if row:
+            row["mean_cosine"] = value
     for owner in sums.saturated:
-        found[owner]["saturated_fraction"] = flats[owner] / entries[owner]
+        found[owner]["saturated_fraction"] = flats[owner]
     for owner, death in zip(peaks, deaths, strict=True):
         found[owner]["dead_fraction"] = death / units[owner]
     for owner, seen in sums.seen.items():
@@ -79,16 +81,19 @@ def numbers(
     return found, dict(zip(others, rest, strict=True))
 
 
-def _row(
-    entries: float, n: float, square: float, sampled: float, nonzero: float, total: float, directions: float
-) -> dict[str, float]:
-    if not entries:
-        return {}
-    row = {"rms": math.sqrt(square / entries), "norm": math.sqrt(square)}
-    row["distinction"] = 1 - total**2 / (n * sampled) if n > 1 and sampled > 0 else math.nan
-    if not math.isnan(directions):
-        row["mean_cosine"] = (directions**2 - nonzero) / (nonzero * (nonzero - 1)) if nonzero > 1 else math.nan
-    return row
+def _figures(
+    entries: Tensor, n: Tensor, square: Tensor, sampled: Tensor, nonzero: Tensor, total: Tensor, directions: Tensor
+) -> list[Tensor]:
+    """Root mean square, norm, distinction and mean cosine, of squares."""
+    cosines = len(directions)
+    alone = (n < 2) | ~(sampled > 0)
+    pairs = nonzero[:cosines] * (nonzero[:cosines] - 1)
+    return [
+        (square / entries).sqrt(),
+        square.sqrt(),
+        (1 - total / (n * sampled)).masked_fill(alone, math.nan),
+        ((directions - nonzero[:cosines]) / pairs).masked_fill(pairs <= 0, math.nan),
+    ]
 
 
 def _device(sums: Sums, others: Sequence[Tensor]) -> torch.device:
@@ -113,12 +118,13 @@ def _widths(sums: Sums, *, device: torch.device, world: int) -> tuple[list[int],
 _Parts = Sequence[tuple[Sequence[int], Tensor]]
 
 
-def _lengths(parts: _Parts, which: range, widths: Sequence[int], device: torch.device) -> Tensor:
-    """Norm of the sum of each owner."""
+def _lengths(parts: _Parts, which: range, widths: Sequence[int], start: Tensor) -> Tensor:
+    """Squared norm of the sum of each owner, in ``start`` where it is known."""
     owners = [owner for own, _ in parts for owner in own]
     if len(set(owners)) < len(owners):  # micro-batches: their sums are added first
-        return torch.stack([torch.linalg.vector_norm(v) for v in _whole(parts, which, widths, device)]).double()
-    return _by_owner(owners, [torch.linalg.vector_norm(values, dim=1) for _, values in parts], len(which), device)
+        whole = _whole(parts, which, widths, start.device)
+        return start + torch.stack([torch.linalg.vector_norm(v) for v in whole]).double().square()
+    return _add_by_owner(start, owners, [torch.linalg.vector_norm(v, dim=1).double().square() for _, v in parts])
 
 
 def _whole(parts: _Parts, which: range, widths: Sequence[int], device: torch.device) -> list[Tensor]:
@@ -145,9 +151,9 @@ def _alike(values: Sequence[Tensor], device: torch.device) -> list[Tensor]:
     return list(values) if same else [_on(value, device) for value in values]
 
 
-def _by_owner(owners: Sequence[int], values: Sequence[Tensor], count: int, device: torch.device) -> Tensor:
-    """Sums of the values of each owner."""
-    total = torch.zeros(count, dtype=torch.float64, device=device)
+def _add_by_owner(total: Tensor, owners: Sequence[int], values: Sequence[Tensor]) -> Tensor:
+    """``total`` with the values added to those of their owners."""
     if not owners:
         return total
+    device = total.device
     return total.index_add_(0, torch.tensor(owners, device=device), _on(torch.cat(_alike(values, device)), device))

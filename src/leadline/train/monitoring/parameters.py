@@ -17,7 +17,8 @@ def squared_norms(tensors: Sequence[Tensor], *, world: int) -> Tensor | None:
     local, shares = zip(*[_own(tensor, world) for tensor in tensors], strict=True)
     half = any(own.dtype in (torch.float16, torch.bfloat16) for own in local)
     norms = torch._foreach_norm([own.float() for own in local] if half else list(local))  # pyright: ignore[reportPrivateImportUsage]
-    squares = torch.stack([norm.to(norms[0].device) for norm in norms]).double().square()
+    device = norms[0].device
+    squares = torch.stack([norm if norm.device == device else norm.to(device) for norm in norms]).double().square()
     return squares if set(shares) == {1.0} else squares * torch.tensor(shares, dtype=torch.float64).to(squares.device)
 
 

@@ -1,11 +1,13 @@
 """Hooks of one monitored step: on before its first forward pass, off when its numbers are taken."""
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from leadline.probe.inputs import tensors
 from leadline.train.monitoring.merging import world_size
@@ -30,14 +32,16 @@ class Watch:
         self._device = next((p.device.type for p in model.parameters()), "cpu")
         self.early_squares: Tensor | None = None
         self._early, self._ending, self._over = early, False, False
-        self._layers = len(layers)
+        self._layers = list(layers.values())
+        # What handles of hooks do, with one of them for all: making and removing hundreds takes a millisecond.
+        self._key = RemovableHandle(OrderedDict()).id
         self._handles: list[Any] = []
         try:
             for parameter in (early or {}).values():
                 if parameter.requires_grad:
                     self._handles.append(parameter.register_hook(self._backward_runs))
             for i, module in enumerate(layers.values()):
-                self._handles.append(module.register_forward_hook(partial(self._ended, i)))
+                module._forward_hooks[self._key] = partial(self._ended, i)
         except BaseException:
             self.close()
             raise
@@ -45,6 +49,8 @@ class Watch:
     def close(self) -> None:
         """Take every hook off and compute what waits; doing it twice does no harm."""
         self._over = True
+        for module in self._layers:
+            module._forward_hooks.pop(self._key, None)
         while self._handles:
             self._handles.pop().remove()
         with torch.no_grad(), torch.autocast(self._device, enabled=False):
@@ -81,8 +87,7 @@ class Watch:
                 self.sums.add(owner, values, keep=self._spectra)
             self.sums.add_activation(owner, module, values)
         if x.requires_grad:
-            # It goes with the graph, and does nothing once the watch is over: handles of all would cost more.
-            x.register_hook(partial(self._arrived, owner + self._layers))
+            _add_hook(x, partial(self._arrived, owner + len(self._layers)))
 
     def _arrived(self, owner: int, grad: Tensor) -> None:
         if self._over:
@@ -90,6 +95,15 @@ class Watch:
         if self._early:
             self._backward_runs(grad)
         self.sums.add(owner, grad.detach() if grad.requires_grad else grad)
+
+
+def _add_hook(x: Tensor, hook: Callable[[Tensor], None]) -> None:
+    """``x.register_hook`` without a handle: the hook goes with the graph, and does nothing once the watch is over."""
+    if x._backward_hooks is None:
+        x._backward_hooks = OrderedDict()
+        if x.grad_fn is not None:
+            x.grad_fn._register_hook_dict(x)
+    x._backward_hooks[object()] = hook
 
 
 def _first(output: Any) -> Tensor | None:
