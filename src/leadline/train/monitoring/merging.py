@@ -18,14 +18,15 @@ def world_size() -> int:
 
 
 def numbers(
-    sums: Sums, others: Mapping[str, Tensor], *, world: int
+    sums: Sums, others: Mapping[str, Tensor], *, world: int, grad_size: float
 ) -> tuple[list[dict[str, float]], dict[str, list[float]]]:
-    """Numbers of every owner, and ``others`` summed over processes.
+    """Numbers of every layer, and ``others`` summed over processes.
 
     Args:
         sums: Those of this process; owners are the same in every process.
         others: Parts of other sums by name, vectors in float64 whose length is the same in every process.
         world: How many processes train together.
+        grad_size: What gradients of outputs are divided by.
     """
     owners, device = len(sums.entries), _device(sums, list(others.values()))
     sums.hand_over(every=world > 1)
@@ -62,22 +63,21 @@ def numbers(
     dead = torch.stack([(peak <= 0).sum() for peak in peaks.values()]).double() if peaks else table[0, :0]
     every = [scalars[0], *_figures(*scalars[:5], *lengths), scalars[5] / scalars[0], *scalars[6:], dead]
     read = iter(torch.cat(every).tolist())
-    entries, rms, norm, distinction, cosine, flats, *rest, deaths = [
-        list(islice(read, part.numel())) for part in every
-    ]
+    entries, rms, norm, distinction, cosine, flats, *rest, deaths = [list(islice(read, part.numel())) for part in every]
     found: list[dict[str, float]] = [
-        {"rms": a, "norm": b, "distinction": c} if size else {}
-        for a, b, c, size in zip(rms, norm, distinction, entries, strict=True)
+        {"rms": rms[i], "norm": norm[i], "distinction": distinction[i], "mean_cosine": cosine[i]} if entries[i] else {}
+        for i in range(sums.cosines)
     ]
-    for row, value in zip(found, cosine, strict=False):
-        if row:
-            row["mean_cosine"] = value
     for owner in sums.saturated:
         found[owner]["saturated_fraction"] = flats[owner]
     for owner, death in zip(peaks, deaths, strict=True):
         found[owner]["dead_fraction"] = death / units[owner]
     for owner, seen in sums.seen.items():
         found[owner]["dead_fraction"] = float(sums.table[owner, RESTING]) / len(seen)
+    for row, i in zip(found, range(sums.cosines, owners), strict=True):
+        if entries[i]:
+            row["grad_rms"], row["grad_norm"] = rms[i] / grad_size, norm[i] / grad_size
+            row["grad_distinction"] = distinction[i]
     return found, dict(zip(others, rest, strict=True))
 
 

@@ -192,19 +192,14 @@ class Monitor:
             "loss": None if loss is None else torch.as_tensor(loss).detach().double().reshape(1) / world,
         }
         others = {key: value for key, value in others.items() if value is not None}
-        found, totals = numbers(watch.sums, others, world=world)
+        # A mean over processes is taken of gradients of parameters: each has those of its own mean loss.
+        found, totals = numbers(watch.sums, others, world=world, grad_size=grad_scale * world)
         squares = {
             "weight": dict(zip(named, totals.get("weight", []), strict=True)),
             "grad": dict(zip(with_grads, totals.get("grad", []), strict=True)),
             "update": dict(zip(named if before is not None else [], totals.get("update", []), strict=True)),
         }
-        layers = dict(zip(self._layers, found, strict=False))
-        # A mean over processes is taken of gradients of parameters: each has those of its own mean loss.
-        size = grad_scale * world
-        for row, grad_row in zip(found, found[len(layers) :], strict=False):
-            if grad_row:
-                row["grad_rms"], row["grad_norm"] = grad_row["rms"] / size, grad_row["norm"] / size
-                row["grad_distinction"] = grad_row["distinction"]
+        layers = dict(zip(self._layers, found, strict=True))
         for path, names in self._own.items():
             weight, grad, update = (_norm(squares[side], names) for side in ("weight", "grad", "update"))
             if weight is not None:

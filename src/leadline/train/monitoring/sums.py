@@ -80,12 +80,11 @@ class Sums:
             self.kept[owner] = rows[:: -(-len(rows) // self._rows)].to(torch.float64, copy=True)
         if one_pass.takes(x):
             self._add_array(owner, _as_rows(x.numpy()))
-            return
-        rows = _as_rows(x)
-        every, alike = self._count(owner, *rows.shape)
-        self._add_norm(owner, rows)
-        if alike:
-            self._add_rows(owner, rows[::every] if every > 1 else rows)
+        elif torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                self._add_tensor(owner, _as_rows(x))
+        else:
+            self._add_tensor(owner, _as_rows(x))
 
     def _count(self, owner: int, n: int, d: int) -> tuple[int, bool]:
         """Of how many rows one is sampled, and whether they are as wide as those before."""
@@ -117,6 +116,12 @@ class Sums:
         if array is None:
             array = self._buffers[key] = np.empty(shape, dtype)
         return array
+
+    def _add_tensor(self, owner: int, rows: Tensor) -> None:
+        every, alike = self._count(owner, *rows.shape)
+        self._add_norm(owner, rows)
+        if alike:
+            self._add_rows(owner, rows[::every] if every > 1 else rows)
 
     def _add_norm(self, owner: int, rows: Tensor) -> None:
         half = rows.dtype in _HALVES

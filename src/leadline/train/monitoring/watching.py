@@ -80,11 +80,7 @@ class Watch:
         again = torch._C._current_graph_task_id() != -1
         if not again and (torch.is_grad_enabled() or self._model.training):
             values = x.detach()
-            if torch.is_autocast_enabled(x.device.type):
-                with torch.autocast(x.device.type, enabled=False):
-                    self.sums.add(owner, values, keep=self._spectra)
-            else:
-                self.sums.add(owner, values, keep=self._spectra)
+            self.sums.add(owner, values, keep=self._spectra)
             self.sums.add_activation(owner, module, values)
         if x.requires_grad:
             _add_hook(x, partial(self._arrived, owner + len(self._layers)))
@@ -99,11 +95,12 @@ class Watch:
 
 def _add_hook(x: Tensor, hook: Callable[[Tensor], None]) -> None:
     """``x.register_hook`` without a handle: the hook goes with the graph, and does nothing once the watch is over."""
-    if x._backward_hooks is None:
-        x._backward_hooks = OrderedDict()
+    hooks: Any = x._backward_hooks
+    if hooks is None:
+        x._backward_hooks = hooks = OrderedDict()
         if x.grad_fn is not None:
             x.grad_fn._register_hook_dict(x)
-    x._backward_hooks[object()] = hook
+    hooks[object()] = hook  # handles have numbers; a tensor that two modules hand on has two
 
 
 def _first(output: Any) -> Tensor | None:
