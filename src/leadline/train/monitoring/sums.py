@@ -52,7 +52,7 @@ class Sums:
         units: Owners, and sums of directions of rows of each.
         peaks: Largest output of each unit of an activation whose units die.
         seen: Of such an activation, by owner: 1 for a unit that gave anything but zero.
-        saturated: How many entries of each call are flat, by owner of such an activation.
+        saturated: How many entries of each call that is not in the table are flat, by owner of such an activation.
         kept: Rows for a spectrum.
     """
 
@@ -109,11 +109,11 @@ class Sums:
             self.vectors[owner] = sums
         one_pass.add_rows.compiled(x, every, sums, fresh, self.table, owner)
 
-    def _array(self, owner: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    def _array(self, owner: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         # Small arrays that stay between the outputs of layers would keep the allocator from using their memory again.
-        key = owner, shape, dtype
+        key = owner, len(shape)
         array = self._buffers.get(key)
-        if array is None:
+        if array is None or array.shape != shape or array.dtype != dtype:
             array = self._buffers[key] = np.empty(shape, dtype)
         return array
 
@@ -158,13 +158,7 @@ class Sums:
         name = type(module).__name__
         if name in _MORTAL and x.ndim >= 2:
             if one_pass.takes(x):
-                array = x.numpy()
-                units = array.reshape(*array.shape[:2], -1) if x.ndim == 4 else array.reshape(-1, array.shape[-1], 1)
-                seen = self.seen.get(owner)
-                fresh = seen is None or len(seen) != units.shape[1]
-                if fresh:
-                    seen = self.seen[owner] = self._array(owner, units.shape[1:2], array.dtype)
-                one_pass.add_units.compiled(units, seen, fresh, self.table, owner)
+                self._add_units(owner, x.numpy())
                 return
             axis = 1 if x.ndim == 4 else x.ndim - 1
             others = [i for i in range(x.ndim) if i != axis]
@@ -176,11 +170,19 @@ class Sums:
             self.peaks[owner] = torch.maximum(before, peak) if same and before is not None else peak
         elif name in _FLAT:
             low, high = _FLAT[name]
-            counts = self.saturated[owner]
+            calls = self.saturated[owner]
             if one_pass.takes(x):
                 one_pass.add_flat.compiled(x.numpy().reshape(-1), low, high, self.table, owner)
             else:
-                counts.append(((x <= low) | (x >= high)).sum()[None])
+                calls.append(((x <= low) | (x >= high)).sum()[None])
+
+    def _add_units(self, owner: int, x: np.ndarray) -> None:
+        x = x.reshape(*x.shape[:2], -1) if x.ndim == 4 else x.reshape(-1, x.shape[-1], 1)
+        seen = self.seen.get(owner)
+        fresh = seen is None or len(seen) != x.shape[1]
+        if fresh:
+            seen = self.seen[owner] = self._array(owner, x.shape[1:2], x.dtype)
+        one_pass.add_units.compiled(x, seen, fresh, self.table, owner)
 
     def flush(self) -> None:
         """Compute all that waits."""
