@@ -201,13 +201,14 @@ class Monitor:
         }
         layers = dict(zip(self._layers, found, strict=True))
         for path, names in self._own.items():
-            weight, grad, update = (_norm(squares[side], names) for side in ("weight", "grad", "update"))
-            if weight is not None:
-                layers[path]["weight_norm"] = weight
-            if grad is not None:
-                layers[path]["weight_grad_norm"] = grad / grad_scale
-            if update is not None and weight is not None:
-                layers[path]["update_ratio"] = _ratio(update, weight)
+            row, weight = layers[path], _norm(squares["weight"], names)
+            if weight is None:
+                continue
+            row["weight_norm"] = weight
+            if (grad := _norm(squares["grad"], names)) is not None:
+                row["weight_grad_norm"] = grad / grad_scale
+            if before is not None:
+                row["update_ratio"] = _ratio(_norm(squares["update"], names) or 0.0, weight)
         kept = watch.sums.kept
         for path, row in _spectra({path: kept[i] for i, path in enumerate(self._layers) if i in kept}).items():
             layers[path] |= row

@@ -188,7 +188,9 @@ class Sums:
         """Compute all that waits."""
         while self._waiting:
             key, owners = self._waiting.popitem()
-            self._compute(owners, self._buffers[key][0][: len(owners)], key[-1])
+            buffer = self._buffers[key][0][: len(owners)]
+            with torch.no_grad(), torch.autocast(buffer.device.type, enabled=False):
+                self._compute(owners, buffer, key[-1])
 
     def hand_over(self, *, every: bool) -> None:
         """Make tensors of arrays where others are to be added: those of all owners, or of owners with tensors too."""

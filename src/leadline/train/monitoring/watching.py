@@ -29,7 +29,6 @@ class Watch:
         # Owners are the outputs of all layers in order, then their gradients.
         self.sums = Sums(2 * len(layers), cosines=len(layers), rows=rows, buffers=buffers)
         self._model, self._spectra = model, spectra
-        self._device = next((p.device.type for p in model.parameters()), "cpu")
         self.early_squares: Tensor | None = None
         self._early, self._ending, self._over = early, False, False
         self._layers = list(layers.values())
@@ -41,7 +40,7 @@ class Watch:
                 if parameter.requires_grad:
                     self._handles.append(parameter.register_hook(self._backward_runs))
             for i, module in enumerate(layers.values()):
-                module._forward_hooks[self._key] = partial(self._ended, i)
+                module._forward_hooks[self._key] = partial(Watch._ended, self, i)
         except BaseException:
             self.close()
             raise
@@ -53,8 +52,7 @@ class Watch:
             module._forward_hooks.pop(self._key, None)
         while self._handles:
             self._handles.pop().remove()
-        with torch.no_grad(), torch.autocast(self._device, enabled=False):
-            self.sums.flush()
+        self.sums.flush()
 
     def _backward_runs(self, grad: Tensor) -> None:
         if not self._ending:
@@ -83,7 +81,7 @@ class Watch:
             self.sums.add(owner, values, keep=self._spectra)
             self.sums.add_activation(owner, module, values)
         if x.requires_grad:
-            _add_hook(x, partial(self._arrived, owner + len(self._layers)))
+            _add_hook(x, partial(Watch._arrived, self, owner + len(self._layers)))
 
     def _arrived(self, owner: int, grad: Tensor) -> None:
         if self._over:
