@@ -41,6 +41,9 @@ class Monitor:
     ``Reading.blind`` says so. Dead units are told of ReLU, ReLU6 and Hardswish, saturation of tanh and sigmoid and
     their hard kin, where they are modules; ``leadline.profile`` sees more.
 
+    A monitored step costs less on the CPU with the extra ``fast``: there one compiled loop reads each contiguous tensor
+    in single or double precision once, with the same numbers to rounding.
+
     Args:
         model: Any model, wrapped (DDP, FSDP2) or not.
         every: Optimiser steps from one monitored step to the next; the first step is one.
@@ -178,7 +181,7 @@ class Monitor:
     def _read(self, watch: Watch, step: int, loss: float | Tensor | None, grad_scale: float) -> Reading:
         world = world_size()
         named = self._parts.parameters
-        with_grads = {name: p.grad for name, p in named.items() if p.grad is not None}
+        with_grads = {name: grad for name, p in named.items() if (grad := p.grad) is not None}
         early = watch.early_squares  # none where no backward pass has been, or no parameter has its gradient yet
         if early is not None and len(early) == len(with_grads):
             grads = early
