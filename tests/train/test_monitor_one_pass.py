@@ -165,3 +165,16 @@ def test_two_modules_that_hand_on_one_tensor_both_meet_its_gradient(generator: t
     model = nn.Sequential(nn.Identity(), nn.Identity())
     layers = _read(model, torch.randn(8, 3, generator=generator).requires_grad_() * 1.0).layers
     assert layers["0"]["grad_rms"] == layers["1"]["grad_rms"] > 0
+
+
+def test_gradients_of_functions_are_measured(generator: torch.Generator):
+    model = _seeded(CASES["rows"][0], generator, torch.float32)
+    x = torch.randn(8, 7, generator=generator)
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+    with Monitor(model, every=1, spectrum_every=None) as monitor:
+        torch.func.grad(lambda p: torch.func.functional_call(model, p, (x,)).sum())(parameters)
+        reading = monitor.step()
+    assert reading is not None
+    expected = _read(model, x).layers["0"]
+    assert reading.layers["0"]["rms"] == pytest.approx(expected["rms"], rel=1e-5)
+    assert reading.layers["0"]["grad_rms"] > 0

@@ -27,7 +27,7 @@ class Loop:
         ...     for value in x:
         ...         found += value
         ...     return found
-        >>> total.python(np.arange(4.0))
+        >>> float(total.python(np.arange(4.0)))
         6.0
     """
 

@@ -21,7 +21,9 @@ _KINDS = (Tensor, torch.nn.Parameter)  # what derives from them may have no memo
 
 def takes(x: Tensor) -> bool:
     """Whether the loops can read the tensor."""
-    return x.is_cpu and x.dtype in _TAKEN and type(x) in _KINDS and x.is_contiguous() and can_compile()
+    plain = x.is_cpu and x.dtype in _TAKEN and type(x) in _KINDS and x.is_contiguous()
+    # Under transforms of torch.func a tensor has no memory of its own either.
+    return plain and not torch._C._functorch.is_functorch_wrapped_tensor(x) and can_compile()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @Loop
