@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from leadline.train.monitoring.one_pass import DIRECTIONS, FLAT, NONZERO, RESTING, SAMPLED, SQUARE, TOTAL
 from leadline.train.monitoring.sums import Sums
 
 
@@ -16,73 +18,82 @@ def world_size() -> int:
 
 
 def numbers(
-    sums: Sums, others: Mapping[str, Tensor], *, world: int
+    sums: Sums, others: Mapping[str, Tensor], *, world: int, grad_size: float
 ) -> tuple[list[dict[str, float]], dict[str, list[float]]]:
-    """Numbers of every owner, and ``others`` summed over processes.
+    """Numbers of every layer, and ``others`` summed over processes.
 
     Args:
         sums: Those of this process; owners are the same in every process.
         others: Parts of other sums by name, vectors in float64 whose length is the same in every process.
         world: How many processes train together.
+        grad_size: What gradients of outputs are divided by.
     """
     owners, device = len(sums.entries), _device(sums, list(others.values()))
+    sums.hand_over(every=world > 1)
     widths, units = _widths(sums, device=device, world=world)
     (own, norms), (rows_own, row_norms, alive) = sums.norms, sums.row_norms
-    flat = {owner: torch.cat(parts).sum(0, keepdim=True) for owner, parts in sums.saturated.items()}
+    flat = [owner for owner, parts in sums.saturated.items() for _ in parts]
+    table = torch.from_numpy(sums.table).to(device).T.contiguous()
+    squares = [_on(torch.stack(_alike(norms, device)), device).square()] if norms else []
     scalars = [
         torch.tensor(sums.entries, dtype=torch.float64, device=device),
         torch.tensor(sums.sampled, dtype=torch.float64, device=device),
-        _by_owner(own, [_on(torch.stack(_alike(norms, device)), device).square()] if norms else [], owners, device),
-        _by_owner(rows_own, [v.double().square() for v in row_norms], owners, device),
-        _by_owner(rows_own, alive, owners, device),
-        _by_owner(list(flat), list(flat.values()), owners, device),
+        _add_by_owner(table[SQUARE], own, squares),
+        _add_by_owner(table[SAMPLED], rows_own, [v.double().square() for v in row_norms]),
+        _add_by_owner(table[NONZERO], rows_own, alive),
+        _add_by_owner(table[FLAT], flat, [part for parts in sums.saturated.values() for part in parts]),
         *(_on(value, device) for value in others.values()),
     ]
     sides = [(sums.totals, range(owners)), (sums.units, range(sums.cosines))]
-    peaks = {owner: _padded(sums.peaks.get(owner), units[owner], device) for owner in range(owners) if units[owner]}
+    peaks = {owner: _padded(sums.peaks.get(owner), size, device) for owner, size in enumerate(units) if size}
     if world > 1:
         vectors = [_whole(parts, which, widths, device) for parts, which in sides]
         packed = torch.cat([*scalars, *(vector.double() for side in vectors for vector in side)])
         dist.all_reduce(packed)
         split = iter(packed.split([part.numel() for part in (*scalars, *vectors[0], *vectors[1])]))
         scalars = [next(split) for _ in scalars]
-        lengths = [torch.stack([torch.linalg.vector_norm(next(split)) for _ in side]) for side in vectors]
+        lengths = [torch.stack([torch.linalg.vector_norm(next(split)) for _ in side]).square() for side in vectors]
         if peaks:
             highest = torch.cat([peak.float() for peak in peaks.values()])
             dist.all_reduce(highest, op=dist.ReduceOp.MAX)
             peaks = dict(zip(peaks, highest.split([peak.numel() for peak in peaks.values()]), strict=True))
     else:
-        lengths = [_lengths(parts, which, widths, device) for parts, which in sides]
-    dead = torch.stack([(peak <= 0).sum() for peak in peaks.values()]).double() if peaks else scalars[0][:0]
-    every = [*scalars, *lengths, dead]
+        starts = table[TOTAL], table[DIRECTIONS, : sums.cosines]
+        lengths = [_lengths(parts, which, widths, start) for (parts, which), start in zip(sides, starts, strict=True)]
+    dead = torch.stack([(peak <= 0).sum() for peak in peaks.values()]).double() if peaks else table[0, :0]
+    every = [scalars[0], *_figures(*scalars[:5], *lengths), scalars[5] / scalars[0], *scalars[6:], dead]
     read = iter(torch.cat(every).tolist())
-    entries, sampled, squares, row_squares, living, flats, *rest, total, directions, deaths = [
-        [next(read) for _ in range(part.numel())] for part in every
+    entries, rms, norm, distinction, cosine, flats, *rest, deaths = [list(islice(read, part.numel())) for part in every]
+    found: list[dict[str, float]] = [
+        {"rms": rms[i], "norm": norm[i], "distinction": distinction[i], "mean_cosine": cosine[i]} if entries[i] else {}
+        for i in range(sums.cosines)
     ]
-    found = [
-        _row(
-            entries=entries[i], n=sampled[i], nonzero=living[i], square=squares[i], sampled=row_squares[i],
-            total=total[i], directions=directions[i] if i < sums.cosines else math.nan,
-        )
-        for i in range(owners)
-    ]  # fmt: skip
-    for owner in flat:
-        found[owner]["saturated_fraction"] = flats[owner] / entries[owner]
+    for owner in sums.saturated:
+        found[owner]["saturated_fraction"] = flats[owner]
     for owner, death in zip(peaks, deaths, strict=True):
         found[owner]["dead_fraction"] = death / units[owner]
+    for owner, seen in sums.seen.items():
+        found[owner]["dead_fraction"] = float(sums.table[owner, RESTING]) / len(seen)
+    for row, i in zip(found, range(sums.cosines, owners), strict=True):
+        if entries[i]:
+            row["grad_rms"], row["grad_norm"] = rms[i] / grad_size, norm[i] / grad_size
+            row["grad_distinction"] = distinction[i]
     return found, dict(zip(others, rest, strict=True))
 
 
-def _row(
-    *, entries: float, n: float, nonzero: float, square: float, sampled: float, total: float, directions: float
-) -> dict[str, float]:
-    if not entries:
-        return {}
-    row = {"rms": math.sqrt(square / entries), "norm": math.sqrt(square)}
-    row["distinction"] = 1 - total**2 / (n * sampled) if n > 1 and sampled > 0 else math.nan
-    if not math.isnan(directions):
-        row["mean_cosine"] = (directions**2 - nonzero) / (nonzero * (nonzero - 1)) if nonzero > 1 else math.nan
-    return row
+def _figures(
+    entries: Tensor, n: Tensor, square: Tensor, sampled: Tensor, nonzero: Tensor, total: Tensor, directions: Tensor
+) -> list[Tensor]:
+    """Root mean square, norm, distinction and mean cosine, of squares."""
+    cosines = len(directions)
+    alone = (n < 2) | ~(sampled > 0)
+    pairs = nonzero[:cosines] * (nonzero[:cosines] - 1)
+    return [
+        (square / entries).sqrt(),
+        square.sqrt(),
+        (1 - total / (n * sampled)).masked_fill(alone, math.nan),
+        ((directions - nonzero[:cosines]) / pairs).masked_fill(pairs <= 0, math.nan),
+    ]
 
 
 def _device(sums: Sums, others: Sequence[Tensor]) -> torch.device:
@@ -107,12 +118,13 @@ def _widths(sums: Sums, *, device: torch.device, world: int) -> tuple[list[int],
 _Parts = Sequence[tuple[Sequence[int], Tensor]]
 
 
-def _lengths(parts: _Parts, which: range, widths: Sequence[int], device: torch.device) -> Tensor:
-    """Norm of the sum of each owner."""
+def _lengths(parts: _Parts, which: range, widths: Sequence[int], start: Tensor) -> Tensor:
+    """Squared norm of the sum of each owner, in ``start`` where it is known."""
     owners = [owner for own, _ in parts for owner in own]
     if len(set(owners)) < len(owners):  # micro-batches: their sums are added first
-        return torch.stack([torch.linalg.vector_norm(v) for v in _whole(parts, which, widths, device)]).double()
-    return _by_owner(owners, [torch.linalg.vector_norm(values, dim=1) for _, values in parts], len(which), device)
+        whole = _whole(parts, which, widths, start.device)
+        return start + torch.stack([torch.linalg.vector_norm(v) for v in whole]).double().square()
+    return _add_by_owner(start, owners, [torch.linalg.vector_norm(v, dim=1).double().square() for _, v in parts])
 
 
 def _whole(parts: _Parts, which: range, widths: Sequence[int], device: torch.device) -> list[Tensor]:
@@ -139,9 +151,9 @@ def _alike(values: Sequence[Tensor], device: torch.device) -> list[Tensor]:
     return list(values) if same else [_on(value, device) for value in values]
 
 
-def _by_owner(owners: Sequence[int], values: Sequence[Tensor], count: int, device: torch.device) -> Tensor:
-    """Sums of the values of each owner."""
-    total = torch.zeros(count, dtype=torch.float64, device=device)
+def _add_by_owner(total: Tensor, owners: Sequence[int], values: Sequence[Tensor]) -> Tensor:
+    """``total`` with the values added to those of their owners."""
     if not owners:
         return total
+    device = total.device
     return total.index_add_(0, torch.tensor(owners, device=device), _on(torch.cat(_alike(values, device)), device))

@@ -1,11 +1,13 @@
 """Hooks of one monitored step: on before its first forward pass, off when its numbers are taken."""
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from leadline.probe.inputs import tensors
 from leadline.train.monitoring.merging import world_size
@@ -27,26 +29,30 @@ class Watch:
         # Owners are the outputs of all layers in order, then their gradients.
         self.sums = Sums(2 * len(layers), cosines=len(layers), rows=rows, buffers=buffers)
         self._model, self._spectra = model, spectra
-        self._device = next((p.device.type for p in model.parameters()), "cpu")
         self.early_squares: Tensor | None = None
-        self._early, self._ending = early, False
+        self._early, self._ending, self._over = early, False, False
+        self._layers = list(layers.values())
+        # What handles of hooks do, with one of them for all: making and removing hundreds takes a millisecond.
+        self._key = RemovableHandle(OrderedDict()).id
         self._handles: list[Any] = []
         try:
             for parameter in (early or {}).values():
                 if parameter.requires_grad:
                     self._handles.append(parameter.register_hook(self._backward_runs))
             for i, module in enumerate(layers.values()):
-                self._handles.append(module.register_forward_hook(self._hook(i, i + len(layers))))
+                module._forward_hooks[self._key] = partial(Watch._ended, self, i)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Take every hook off and compute what waits; doing it twice does no harm."""
+        self._over = True
+        for module in self._layers:
+            module._forward_hooks.pop(self._key, None)
         while self._handles:
             self._handles.pop().remove()
-        with torch.no_grad(), torch.autocast(self._device, enabled=False):
-            self.sums.flush()
+        self.sums.flush()
 
     def _backward_runs(self, grad: Tensor) -> None:
         if not self._ending:
@@ -64,32 +70,35 @@ class Watch:
             grads = [p.grad for p in (self._early or {}).values() if p.grad is not None]
             self.early_squares = squared_norms(grads, world=world_size())
 
-    def _hook(self, output_owner: int, grad_owner: int) -> Any:
-        sums, spectra, model = self.sums, self._spectra, self._model
+    def _ended(self, owner: int, module: nn.Module, args: Any, output: Any) -> None:
+        x = output if isinstance(output, Tensor) else _first(output)
+        # A loss beside the outputs has no rows.
+        if x is None or not (x.ndim and x.is_floating_point() and x.numel()) or torch.compiler.is_compiling():
+            return
+        again = torch._C._current_graph_task_id() != -1
+        if not again and (torch.is_grad_enabled() or self._model.training):
+            values = x.detach()
+            self.sums.add(owner, values, keep=self._spectra)
+            self.sums.add_activation(owner, module, values)
+        if x.requires_grad:
+            _add_hook(x, partial(Watch._arrived, self, owner + len(self._layers)))
 
-        def ended(module: nn.Module, args: Any, output: Any) -> None:
-            x = output if isinstance(output, Tensor) else _first(output)
-            # A loss beside the outputs has no rows.
-            if x is None or not (x.ndim and x.is_floating_point() and x.numel()) or torch.compiler.is_compiling():
-                return
-            again = torch._C._current_graph_task_id() != -1
-            if not again and (torch.is_grad_enabled() or model.training):
-                values = x.detach()
-                if torch.is_autocast_enabled(x.device.type):
-                    with torch.autocast(x.device.type, enabled=False):
-                        sums.add(output_owner, values, keep=spectra)
-                else:
-                    sums.add(output_owner, values, keep=spectra)
-                sums.add_activation(output_owner, module, values)
-            if x.requires_grad:
-                self._handles.append(x.register_hook(arrived))
+    def _arrived(self, owner: int, grad: Tensor) -> None:
+        if self._over:
+            return
+        if self._early:
+            self._backward_runs(grad)
+        self.sums.add(owner, grad.detach() if grad.requires_grad else grad)
 
-        def arrived(grad: Tensor) -> None:
-            if self._early:
-                self._backward_runs(grad)
-            sums.add(grad_owner, grad.detach())
 
-        return ended
+def _add_hook(x: Tensor, hook: Callable[[Tensor], None]) -> None:
+    """``x.register_hook`` without a handle: the hook goes with the graph, and does nothing once the watch is over."""
+    hooks: Any = x._backward_hooks
+    if hooks is None:
+        x._backward_hooks = hooks = OrderedDict()
+        if x.grad_fn is not None:
+            x.grad_fn._register_hook_dict(x)
+    hooks[object()] = hook  # handles have numbers; a tensor that two modules hand on has two
 
 
 def _first(output: Any) -> Tensor | None:
