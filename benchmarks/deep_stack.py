@@ -11,10 +11,10 @@ import contextlib
 import copy
 import gc
 import multiprocessing
-import resource
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from unittest import mock
 
 import timing
@@ -64,9 +64,15 @@ def peak(segment: int | str | None, depth: int, batch: int) -> float:
     small, large = (torch.randn(n, WIDTH, generator=torch.Generator().manual_seed(1)) for n in (2, batch))
     stack(small).square().mean().backward()
     gc.collect()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = high_water()
     stack(large).square().mean().backward()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return high_water() - before
+
+
+def high_water() -> float:
+    """MB that this process took at most; ``getrusage`` would have those of the process that started it."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def memory(depth: int, batch: int) -> None:
