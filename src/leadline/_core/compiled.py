@@ -7,11 +7,24 @@ from importlib.util import find_spec
 from typing import Any
 
 _THERE = find_spec("numba") is not None
+_FEW, _UNSHARED = 2, 2**16
 
 
 def can_compile() -> bool:
     """Whether Numba is installed; it is imported at the first call of a loop and not before."""
     return _THERE
+
+
+def one_thread_does(entries: int, *, threads: int) -> bool:
+    """Whether a loop over so many entries, which runs on one thread, is faster than torch on ``threads``.
+
+    It reads memory half as often; torch begins to share work at some ten thousand entries.
+
+    Example:
+        >>> one_thread_does(10**4, threads=16), one_thread_does(10**6, threads=16), one_thread_does(10**6, threads=1)
+        (True, False, True)
+    """
+    return threads <= _FEW or entries <= _UNSHARED
 
 
 class Loop:

@@ -42,8 +42,8 @@ class DeepStack(nn.Module):
     autograd's graph, which calls the kernels of matrix product, normalisation and activation and nothing else. The
     numbers are those of the layers that it was made of, to rounding; running moments move in the same way.
 
-    * On a CPU with Numba (the extra ``fast``) normalisation and activation are one compiled loop each way; compiling
-      takes some seconds in the first pass, and is kept on disk.
+    * On a CPU with Numba (the extra ``fast``) normalisation and activation are one compiled loop each way, where one
+      thread does it as fast as torch's; compiling takes some seconds in the first pass, and is kept on disk.
     * Hooks on a layer do not fire, since there is none: ``layers()`` are ordinary modules on the same memory, for
       ``leadline.profile``, ``leadline.nn.recalibrate`` and whatever else looks at layers.
     * One backward pass a call; gradients of gradients are not there.
@@ -123,7 +123,7 @@ class DeepStack(nn.Module):
         if self._uses_batch:
             if len(x) < 2 and self._norm[0] is not None:
                 raise UsageError("The moments of a batch need at least 2 samples; got 1. Use a larger batch.")
-            tail = self._tail(track=self.training and self.running_mean is not None)
+            tail = self._tail(x, track=self.training and self.running_mean is not None)
             tensors = (x, self.weight, self.scale, self.shift)
             keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
             spare = any(each.spare for each in self._pairs)
@@ -202,7 +202,7 @@ class DeepStack(nn.Module):
             return norm.uses_batch
         return self.training or self.running_mean is None
 
-    def _tail(self, *, track: bool) -> Tail:
+    def _tail(self, x: Tensor, *, track: bool) -> Tail:
         """Normalisation and activation of a pass."""
         norm, moments = self._norm[0], None
         if norm is None:
@@ -217,7 +217,7 @@ class DeepStack(nn.Module):
             ddof = norm.running_ddof if isinstance(norm, FeatureNorm) else 1
             parts = self._parts("running_mean"), self._parts("running_var")
             moments = Moments(self.running_mean, self.running_var, parts, share=share, ddof=ddof)
-        if fits(self.weight):
+        if fits(x):
             return Fused(self.weight, self.scale, self.shift, self._pairs, alpha=alpha, eps=norm.eps, moments=moments)
         scale, shift = self._parts("scale"), self._parts("shift")
         if alpha == 1 and (moments is None or moments.ddof == 1):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from leadline._core.compiled import Loop, can_compile
+from leadline._core.compiled import Loop, can_compile, one_thread_does
 from leadline.nn.stack.activations import Bend, Pair, Slope
 from leadline.nn.stack.arena import Arena
 from leadline.nn.stack.norms import Moments
@@ -16,9 +16,10 @@ from leadline.nn.stack.tail import Tail
 _STRAIGHT, _LEVEL = Bend(1.0, 1.0, 0.0), Slope(1.0, 1.0, 0.0, 0.0)
 
 
-def fits(like: Tensor) -> bool:
-    """Whether this machine and these tensors have it."""
-    return like.is_cpu and like.dtype in (torch.float32, torch.float64) and can_compile()
+def fits(x: Tensor) -> bool:
+    """Whether this machine has it for batches like this one, and gains by it."""
+    there = x.is_cpu and x.dtype in (torch.float32, torch.float64) and can_compile()
+    return there and one_thread_does(x.numel(), threads=torch.get_num_threads())
 
 
 class Fused(Tail):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from leadline._core.compiled import Loop, can_compile
+from leadline._core.compiled import Loop, can_compile, one_thread_does
 
 # Columns of the table: squares of all entries; those of sampled rows; how many of these are not zero; squares of the
 # sums of sampled rows and of their directions; flat entries; units at rest.
@@ -20,10 +20,11 @@ _KINDS = (Tensor, torch.nn.Parameter)  # what derives from them may have no memo
 
 
 def takes(x: Tensor) -> bool:
-    """Whether the loops can read the tensor."""
+    """Whether the loops can read the tensor, and one thread does it as fast as torch's."""
     plain = x.is_cpu and x.dtype in _TAKEN and type(x) in _KINDS and x.is_contiguous()
     # Under transforms of torch.func a tensor has no memory of its own either.
-    return plain and not torch._C._functorch.is_functorch_wrapped_tensor(x) and can_compile()  # pyright: ignore[reportAttributeAccessIssue]
+    there = plain and not torch._C._functorch.is_functorch_wrapped_tensor(x) and can_compile()  # pyright: ignore[reportAttributeAccessIssue]
+    return there and one_thread_does(x.numel(), threads=torch.get_num_threads())
 
 
 @Loop
