@@ -28,7 +28,7 @@ def one_thread_does(entries: int, *, threads: int) -> bool:
 
 
 class Loop:
-    """A function of NumPy arrays and numbers, compiled at its first call and kept on disk for the next process.
+    """A function of NumPy arrays and numbers, compiled at its first call and, where it can be, kept on disk.
 
     It is what ``numba.njit`` makes of it: without bounds checks and with IEEE division. A product and a sum may be
     rounded once, but sums keep their order, and nan and infinity stay what they are.
@@ -58,7 +58,11 @@ class Loop:
         """
         import numba
 
-        return numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})(self.python)
+        how: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+        try:
+            return numba.njit(cache=True, **how)(self.python)
+        except RuntimeError:  # there is no folder that may be written
+            return numba.njit(**how)(self.python)
 
     def __call__(self, *arguments: Any) -> Any:
         """Run it compiled."""
