@@ -23,7 +23,7 @@ demo: .venv/ready ## sound two deep networks and write their reports to out/
 	@$(BIN)/python examples/demo.py
 
 test: .venv/ready ## the fast tests
-	$(BIN)/python -m pytest -q -m "not slow and not engines and not claims"
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile -m "not slow and not engines and not claims"
 
 check: .venv/ready ## also the slow tests, the engines and the claims that take seconds
 	$(BIN)/python -m pytest -q -m "slow or engines or claims"
