@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import profile_cost
 import timing  # noqa: F401 (one thread)
@@ -119,13 +120,10 @@ def measured(name: str, rounds: int) -> dict[str, float]:
         return cpu(lambda: step(None))
 
     def monitored(spectrum_every: int | None, *, compiled: bool = True) -> float:
-        able, one_pass.can_compile = one_pass.can_compile, lambda: compiled and can_compile()
-        try:
-            with Monitor(model, every=1, spectrum_every=spectrum_every) as monitor:
-                step(monitor)  # the first step makes the arrays that all others use
-                return cpu(lambda: step(monitor))
-        finally:
-            one_pass.can_compile = able
+        way = mock.patch.object(one_pass, "can_compile", lambda: compiled and can_compile())
+        with way, Monitor(model, every=1, spectrum_every=spectrum_every) as monitor:
+            step(monitor)  # the first step makes the arrays that all others use
+            return cpu(lambda: step(monitor))
 
     def idle() -> float:
         monitor = Monitor(model, every=1000, spectrum_every=None).attach()

@@ -23,10 +23,10 @@ def test_a_compiled_loop_is_the_loop(total):
     with np.errstate(all="ignore"):
         expected = shares.python(x, np.float64(total))
     assert can_compile()
-    np.testing.assert_array_equal(shares(x, total), expected)
+    np.testing.assert_array_equal(shares.compiled(x, total), expected)
 
 
 def test_what_cannot_be_kept_on_disk_is_compiled_all_the_same():
     scope: dict[str, object] = {}
     exec("def twice(x):\n    return 2 * x", scope)  # of no file
-    assert Loop(scope["twice"])(21) == 42
+    assert Loop(scope["twice"]).compiled(21) == 42

@@ -63,7 +63,3 @@ class Loop:
             return numba.njit(cache=True, **how)(self.python)
         except RuntimeError:  # there is no folder that may be written
             return numba.njit(**how)(self.python)
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Run it compiled."""
-        return self.compiled(*arguments)

@@ -126,11 +126,7 @@ class DeepStack(nn.Module):
             tail = self._tail(x, track=self.training and self.running_mean is not None)
             tensors = (x, self.weight, self.scale, self.shift)
             keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-            spare = any(each.spare for each in self._pairs)
-            passage = Passage(
-                self.weight, tail, self._pool, spare=spare, keep=keep,
-                segment=self.segment if isinstance(self.segment, int) else None, reverse=self.segment == "reverse",
-            )  # fmt: skip
+            passage = Passage(self.weight, tail, self._pool, segment=self.segment, keep=keep)
             y = Through.apply(passage, x, self.weight, self.scale, self.shift)
             assert isinstance(y, Tensor)
             return y

@@ -25,12 +25,7 @@ def fits(x: Tensor) -> bool:
 class Fused(Tail):
     r"""Batch normalisation of exponent $\alpha$, and the activation, compiled for the CPU.
 
-    With $c = z - \mu$, $F_j = (v_j+\epsilon)^{-\alpha/2} (\bar v+\epsilon)^{-(1-\alpha)/2}$ and $A_j = w_j F_j$ it
-    goes forward as $\varphi(c A + b)$. Back, with $g$ the gradient behind $\varphi$ times $\varphi'$ and
-    $s_j = \sum_i g_{ij} c_{ij}$,
-
-    $$\frac{\partial L}{\partial z_{ij}} = A_j (g_{ij} - \bar g_j) - \frac{c_{ij}}{n} \Big(
-      \frac{\alpha A_j s_j}{v_j + \epsilon} + \frac{1-\alpha}{d\,(\bar v + \epsilon)} \sum_k A_k s_k \Big) .$$
+    The formulas are those of ``Fractional``, to which $g$ comes as the gradient behind $\varphi$ times $\varphi'$.
 
     Of an activation that is no pair of lines its values, and of one whose derivative is no polynomial of them its
     derivative, come from torch.
@@ -56,9 +51,10 @@ class Fused(Tail):
         eps: float,
         moments: Moments | None,
     ):
+        super().__init__(pairs)
         none = np.empty((0, 0), np.float32 if like.dtype == torch.float32 else np.float64)
         self._affine = _array(scale, none), _array(shift, none)
-        self._pairs, self._alpha, self._eps = pairs, alpha, eps
+        self._alpha, self._eps = alpha, eps
         self._share, self._ddof = (moments.share, moments.ddof) if moments else (0.0, 0)
         self._moments = (moments.mean.numpy(), moments.variance.numpy()) if moments else (none, none)
         shape = like.shape[:2]

@@ -21,19 +21,14 @@ class Passage:
         weight: ``(layers, width, width)``.
         tail: What stands behind each.
         pool: Where its memory comes from.
-        spare: Whether a tail writes its values beside its input.
         segment: Layers between two states that are kept; those between are computed again on the way back. ``None``
-            keeps all.
-        reverse: Whether only the last state is kept, and layers are undone; their weights must be orthogonal.
+            keeps all, ``"reverse"`` the last alone: layers are undone, and their weights must be orthogonal.
         keep: Whether there will be a way back.
     """
 
-    def __init__(
-        self, weight: Tensor, tail: Tail, pool: Pool, *, spare: bool, segment: int | None, reverse: bool,
-        keep: bool,
-    ):  # fmt: skip
-        self._weight, self.tail = weight, tail
-        self._pool, self._spare, self._segment, self._reverse, self._keep = pool, spare, segment, reverse, keep
+    def __init__(self, weight: Tensor, tail: Tail, pool: Pool, *, segment: int | str | None, keep: bool):
+        self._weight, self.tail, self._pool, self._keep = weight, tail, pool, keep
+        self._segment, self._reverse = segment if isinstance(segment, int) else None, segment == "reverse"
         self._arena: Arena | None = None
         self._inputs: list[Tensor] = []
         self._kept: list[tuple[Tensor, Any]] = []
@@ -106,7 +101,7 @@ class Passage:
     def _take(self, maps: int, like: Tensor, *, moments: int | None = None) -> Arena:
         # Two places at least, since a layer that works in place must not write over what it reads.
         maps = max(maps, 2)
-        return self._pool.take(moments or maps, maps, like, spare=self._spare)
+        return self._pool.take(moments or maps, maps, like, spare=self.tail.spare)
 
     def _run(self, arena: Arena, first: int, count: int, h: Tensor, *, track: bool) -> Tensor:
         """``count`` layers, each in a place of the arena that the one before it does not use."""

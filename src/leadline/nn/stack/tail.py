@@ -12,7 +12,14 @@ from leadline.nn.stack.norms import Norm
 
 
 class Tail(ABC):
-    """That of all layers, for each by its number, with its backward and without a graph."""
+    """That of all layers, for each by its number, with its backward and without a graph.
+
+    Attributes:
+        spare: Whether it writes values beside its input, for which a third map is needed.
+    """
+
+    def __init__(self, pairs: Sequence[Pair]):
+        self._pairs, self.spare = pairs, any(pair.spare for pair in pairs)
 
     @abstractmethod
     def forward(self, layer: int, z: Tensor, arena: Arena, *, track: bool) -> tuple[Tensor, Any]:
@@ -35,7 +42,8 @@ class Apart(Tail):
     """By the kernels of torch, one after another."""
 
     def __init__(self, norm: Norm, pairs: Sequence[Pair]):
-        self._norm, self._pairs = norm, pairs
+        super().__init__(pairs)
+        self._norm = norm
 
     def forward(self, layer: int, z: Tensor, arena: Arena, *, track: bool) -> tuple[Tensor, Any]:
         """Both forward."""
