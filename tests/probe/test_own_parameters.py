@@ -110,3 +110,14 @@ def test_chosen_layers_that_do_not_run_are_an_error():
 
     with pytest.raises(UsageError, match=r"of the modules chosen as layers \(idle\) none was called"):
         leadline.profile(made(Idle), torch.ones(2, 4), layers="idle")
+
+
+def test_an_empty_parameter_changes_no_number(generator: torch.Generator):
+    def layers() -> nn.Sequential:
+        return made(lambda: nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)))
+
+    inputs = torch.randn(8, 4, generator=generator)
+    plain, with_empty = layers(), layers()
+    with_empty[0].register_parameter("spare", nn.Parameter(torch.zeros(0)))
+    expected, found = (leadline.profile(model, inputs) for model in (plain, with_empty))
+    assert [layer.metrics for layer in found.layers] == [layer.metrics for layer in expected.layers]

@@ -14,7 +14,7 @@ from leadline.probe.backward import failures_named, gradients
 from leadline.probe.cancellation import Contributions
 from leadline.probe.capture import Call, nodes_made, watched
 from leadline.probe.changes import Changes
-from leadline.probe.graph import REENTRANT, graph_behind, number_of
+from leadline.probe.graph import REENTRANT, graph_behind
 from leadline.probe.guard import undisturbed
 from leadline.probe.inputs import Batch, differentiable
 from leadline.probe.loss import Loss, main_output, scalar_loss
@@ -81,7 +81,7 @@ def _pass(parts: Anatomy, batch: Batch, settings: Settings) -> Profile:
             outputs = parts.model(*fed.args, **fed.kwargs)
         tape.recording, made = False, nodes_made()
         loss, loss_kind = scalar_loss(outputs, settings.targets, settings.loss, seed=settings.seed)
-        graph = graph_behind(loss)
+        graph = graph_behind(loss, made=made)
         layers, units = layers_of(wanted, tape.calls, streams.is_identity)
         given = Call.of("inputs", leaves[0] if fed.first.requires_grad else fed.first)
         met = Call.of("outputs", main_output(outputs))
@@ -95,7 +95,7 @@ def _pass(parts: Anatomy, batch: Batch, settings: Settings) -> Profile:
         learning = {name: p for name, p in parts.parameters.items() if p.requires_grad}
         grads = WeightGradients(summed=maps_used_once(parts, contributions.calls, graph.uses))
         with failures_named():
-            active = activations([node for node in graph.nodes if number_of(node) < made], tape.calls)
+            active = activations(graph, tape.calls)
             arrived = gradients(loss, learning, [*leaves, *tape.entries], grads.take, reentrant=reentrant)
         grads.take_unstored(parts.unstored)
     if fed.first.requires_grad:

@@ -14,7 +14,7 @@ recurrent layer or behind a checkpoint are not read.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,7 @@ class Activation:
     saturated: tuple[float, float] | None = None
 
 
-def recognised(node: Node, consumers: Mapping[Node, list[Node]]) -> Activation | None:
+def recognised(node: Node, consumers: Mapping[Node, Sequence[Node]]) -> Activation | None:
     """The activation that ``node`` is the derivative of, or ``None``.
 
     Args:
@@ -72,52 +72,52 @@ class _Saved:
         return getattr(self.node, f"_saved_{name}")
 
 
-_Reader = Callable[["_Saved", Mapping[Node, list[Node]]], Activation | None]
+_Reader = Callable[["_Saved", Mapping[Node, Sequence[Node]]], Activation | None]
 
 
 def _of_input(name: str, low: float, *, saturated: tuple[float, float] | None = None, high: float = _INF) -> _Reader:
     return lambda saved, _: Activation(name=name, values=saved.self, dead=(low, high), saturated=saturated)
 
 
-def _relu(saved: _Saved, _: Mapping[Node, list[Node]]) -> Activation:
+def _relu(saved: _Saved, _: Mapping[Node, Sequence[Node]]) -> Activation:
     return Activation(name="ReLU", values=saved.result, dead=(0.0, _INF))
 
 
-def _gelu(saved: _Saved, _: Mapping[Node, list[Node]]) -> Activation:
+def _gelu(saved: _Saved, _: Mapping[Node, Sequence[Node]]) -> Activation:
     return Activation(name="GELU", values=saved.self, dead=(-3.706 if saved.approximate == "tanh" else -3.775, _INF))
 
 
-def _softplus(saved: _Saved, _: Mapping[Node, list[Node]]) -> Activation:
+def _softplus(saved: _Saved, _: Mapping[Node, Sequence[Node]]) -> Activation:
     return Activation(name="Softplus", values=saved.self, dead=(-6.906 / float(saved.beta), _INF))
 
 
-def _elu(saved: _Saved, _: Mapping[Node, list[Node]]) -> Activation:
+def _elu(saved: _Saved, _: Mapping[Node, Sequence[Node]]) -> Activation:
     name = "ELU" if saved.scale == 1 else "SELU"
     low = -6.908 / float(saved.input_scale)
     return Activation(name=name, values=saved.self, dead=(low, _INF))
 
 
-def _elu_in_place(saved: _Saved, _: Mapping[Node, list[Node]]) -> Activation:
+def _elu_in_place(saved: _Saved, _: Mapping[Node, Sequence[Node]]) -> Activation:
     name = "ELU" if saved.scale == 1 else "SELU"
     return Activation(name=name, values=saved.result, dead=(-0.999 * float(saved.alpha) * float(saved.scale), _INF))
 
 
-def _celu(saved: _Saved, _: Mapping[Node, list[Node]]) -> Activation:
+def _celu(saved: _Saved, _: Mapping[Node, Sequence[Node]]) -> Activation:
     return Activation(name="CELU", values=saved.self, dead=(-6.908 * float(saved.alpha), _INF))
 
 
-def _celu_in_place(saved: _Saved, _: Mapping[Node, list[Node]]) -> Activation:
+def _celu_in_place(saved: _Saved, _: Mapping[Node, Sequence[Node]]) -> Activation:
     return Activation(name="CELU", values=saved.result, dead=(-0.999 * float(saved.alpha), _INF))
 
 
-def _hardtanh(saved: _Saved, _: Mapping[Node, list[Node]]) -> Activation:
+def _hardtanh(saved: _Saved, _: Mapping[Node, Sequence[Node]]) -> Activation:
     low, high = float(saved.min_val), float(saved.max_val)
     if low == 0:
         return Activation(name="ReLU6", values=saved.self, dead=(low, high), saturated=(-_INF, high))
     return Activation(name="Hardtanh", values=saved.self, dead=(low, high), saturated=(low, high))
 
 
-def _tanh(saved: _Saved, consumers: Mapping[Node, list[Node]]) -> Activation | None:
+def _tanh(saved: _Saved, consumers: Mapping[Node, Sequence[Node]]) -> Activation | None:
     users = consumers.get(saved.node, [])
     plus_one = len(users) == 1 and users[0].name() == "AddBackward0" and len(inputs_of(users[0])) == 1
     if plus_one and any(user.name() == "MulBackward0" for user in consumers.get(users[0], [])):
@@ -128,7 +128,7 @@ def _tanh(saved: _Saved, consumers: Mapping[Node, list[Node]]) -> Activation | N
     return Activation(name="Tanh", values=saved.result, dead=(-0.9995, 0.9995), saturated=TANH_FLAT)
 
 
-def _sigmoid(saved: _Saved, consumers: Mapping[Node, list[Node]]) -> Activation:
+def _sigmoid(saved: _Saved, consumers: Mapping[Node, Sequence[Node]]) -> Activation:
     users = consumers.get(saved.node, [])
     if len(users) == 1 and users[0].name() == "MulBackward0":
         # x times sigmoid(x), or of a multiple of x: SiLU written out. Its dead limit -8.876, seen through the sigmoid.
@@ -142,7 +142,7 @@ def _sigmoid(saved: _Saved, consumers: Mapping[Node, list[Node]]) -> Activation:
     return Activation(name="Sigmoid", values=saved.result, dead=(2.5006e-4, 1 - 2.5006e-4), saturated=SIGMOID_FLAT)
 
 
-def _softsign(saved: _Saved, _: Mapping[Node, list[Node]]) -> Activation | None:
+def _softsign(saved: _Saved, _: Mapping[Node, Sequence[Node]]) -> Activation | None:
     # x / (1 + |x|); the divisor is kept, and the slope is one over its square.
     divisors = [
         other for node in inputs_of(saved.node)[1:] if node.name() == "AddBackward0" for other in inputs_of(node)
@@ -152,7 +152,7 @@ def _softsign(saved: _Saved, _: Mapping[Node, list[Node]]) -> Activation | None:
     return Activation(name="Softsign", values=saved.other, dead=(-_INF, 31.62), saturated=(-_INF, 4.47214))
 
 
-def _leaky(saved: _Saved, _: Mapping[Node, list[Node]]) -> Activation | None:
+def _leaky(saved: _Saved, _: Mapping[Node, Sequence[Node]]) -> Activation | None:
     if abs(float(saved.negative_slope)) > 1e-3:
         return None  # alive everywhere
     kept = saved.self if saved.node.name() == "LeakyReluBackward0" else saved.result

@@ -12,7 +12,7 @@ from torch.autograd.graph import Node
 
 from leadline.probe.activations import ALWAYS_ALIVE, Flatness, flatness, is_activation, recognised
 from leadline.probe.capture import Call
-from leadline.probe.graph import inputs_of, number_of
+from leadline.probe.graph import Graph, inputs_of, number_of
 from leadline.probe.modules import is_shaped, kind
 from leadline.probe.moments import numbers_of
 from leadline.probe.rows import feature_axis
@@ -47,25 +47,21 @@ class Active:
 
 
 @torch.no_grad()
-def activations(nodes: Sequence[Node], calls: Sequence[Call]) -> list[Active]:
-    """Every activation among ``nodes``, in order of execution; to be read before the backward pass."""
-    consumers: dict[Node, list[Node]] = defaultdict(list)
-    for node in nodes:
-        for other in inputs_of(node):
-            consumers[other].append(node)
+def activations(graph: Graph, calls: Sequence[Call]) -> list[Active]:
+    """Every activation of the model, in order of execution; to be read before the backward pass."""
     leaves = _Timeline([call for call in calls if call.innermost])
     carrying = _Timeline([call for call in calls if call.carries])
     carriers = {call.node: call for call in carrying.calls if call.node is not None}
     unread = [call for call in calls if not call.stored or isinstance(call.module, (nn.RNNBase, nn.RNNCellBase))]
     found: list[Active] = []
     flat: list[Flatness | None] = []
-    for node in sorted((n for n in nodes if is_activation(n)), key=number_of):
+    for node in sorted(filter(is_activation, graph.nodes), key=number_of):
         order = number_of(node)
         if any(call.start <= order < call.stop for call in unread):
             continue
         around = carrying.at(order)
         inside, owner = leaves.at(order) or around, around or _upstream(node, carriers)
-        activation = recognised(node, consumers)
+        activation = recognised(node, graph.consumers)
         name = ALWAYS_ALIVE.get(node.name(), "") if activation is None else activation.name
         if name and inside is not None and is_shaped(inside.module):
             name = kind(inside.module)

@@ -10,13 +10,13 @@ from torch import Tensor
 from leadline._core.errors import UsageError
 from leadline.probe.refusal import out_of_memory
 
-Take = Callable[[str, Tensor], None]
+Take = Callable[[Mapping[str, Tensor]], None]
 
 
 def gradients(
     loss: Tensor, parameters: Mapping[str, Tensor], inputs: Sequence[Tensor], take: Take, *, reentrant: bool
 ) -> list[Tensor | None]:
-    """Hand the gradient of each parameter to ``take`` and return those of ``inputs``.
+    """Hand the gradient of each parameter to ``take``, under its name, and return those of ``inputs``.
 
     Re-entrant checkpoints only work with ``backward``, which writes to ``.grad``: with ``reentrant`` that is done.
 
@@ -55,9 +55,8 @@ def _passing(
         for name in passed:
             hooks.callback(parameters[name].register_hook(partial(_looked_at, name, take)).remove)
         found = torch.autograd.grad(loss, [*parameters.values(), *inputs], allow_unused=True)
-    for name, grad in zip(parameters, found, strict=False):
-        if grad is not None and name not in passed:
-            take(name, grad)
+    others = {name: grad for name, grad in zip(parameters, found, strict=False) if name not in passed}
+    take({name: grad for name, grad in others.items() if grad is not None})
     return list(found[len(parameters) :])
 
 
@@ -65,9 +64,9 @@ def _looked_at(name: str, take: Take, grad: Tensor | None) -> Tensor | None:
     if grad is None:
         return None
     if grad.layout != torch.strided:
-        take(name, grad.detach().to_dense())
+        take({name: grad.detach().to_dense()})
         return None
-    take(name, grad.detach())
+    take({name: grad.detach()})
     return _nothing(grad.dtype, grad.device).expand(grad.shape)
 
 
@@ -88,7 +87,5 @@ def _accumulated(
     for tensor in everything:
         tensor.grad = None
     loss.backward()
-    for name, parameter in parameters.items():
-        if parameter.grad is not None:
-            take(name, parameter.grad)
+    take({name: parameter.grad for name, parameter in parameters.items() if parameter.grad is not None})
     return [tensor.grad for tensor in inputs]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
+from leadline._core.hooks import ModuleHooks
 from leadline.probe.inputs import first_float, tensors
 from leadline.probe.modules import Anatomy, is_leaf
 
@@ -134,7 +135,7 @@ class Tape:
             call.arguments = (*args, kwargs) if kwargs else args
             self.running.append(call)
 
-    def end(self, path: str, module: nn.Module, output: Any) -> Tensor | None:
+    def end(self, path: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> Tensor | None:
         """A module is done. Returns what takes the place of its output, or ``None``."""
         tensor = first_float(output)
         if not self.recording:
@@ -245,24 +246,12 @@ def watched(
 ) -> Iterator[Tape]:
     """Hooks on all modules, noting on a tape with these attributes. No hook survives the block."""
     tape = Tape(holders=parts.own, copies=copies, units=units, listeners=listeners)
-    handles: list[Any] = []
+    hooks = ModuleHooks()
     try:
         for path, module in parts.modules.items():
-            before, after = _hooks(tape, path)
-            handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
-            handles.append(module.register_forward_hook(after))
+            hooks.before(module, partial(tape.start, path))
+            hooks.after(module, partial(tape.end, path))
         yield tape
     finally:
         tape.release()
-        for handle in handles:
-            handle.remove()
-
-
-def _hooks(tape: Tape, path: str) -> tuple[Any, Any]:
-    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        tape.start(path, module, args, kwargs)
-
-    def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> Tensor | None:
-        return tape.end(path, module, output)
-
-    return before, after
+        hooks.remove()

@@ -1,7 +1,7 @@
 """What the autograd graph tells that module hooks cannot see: where a stream runs, and what is added to it."""
 
 from bisect import bisect_left
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -46,30 +46,41 @@ class Graph:
     """What autograd made for a loss.
 
     Attributes:
-        nodes: Every node that the loss was computed by, each once, from the loss backwards.
-        uses: ``id`` of a parameter -> how many operations take it, in whatever shape and dtype.
+        nodes: Every node of the model that the loss was computed by, each once, from the loss backwards.
+        consumers: Node -> those of ``nodes`` that use its output.
+        uses: ``id`` of a parameter -> how many operations take it, those of the loss included, in whatever shape and
+            dtype.
     """
 
     nodes: Sequence[Node]
+    consumers: Mapping[Node, Sequence[Node]]
     uses: Mapping[int, int]
 
 
-def graph_behind(loss: Tensor) -> Graph:
-    """The graph behind ``loss``."""
-    nodes: list[Node] = [] if loss.grad_fn is None else [loss.grad_fn]
-    seen, uses = set(nodes), Counter[int]()
-    for node in nodes:  # grows on the way
-        relabels = node.name() in _OF_WEIGHTS
+def graph_behind(loss: Tensor, *, made: int) -> Graph:
+    """The graph behind ``loss``, of which the first ``made`` nodes are of the model."""
+    nodes, consumers, uses = list[Node](), defaultdict[Node, list[Node]](list), Counter[int]()
+    waiting = [] if loss.grad_fn is None else [(loss.grad_fn, loss.grad_fn.name())]
+    seen = {loss.grad_fn}
+    for node, name in waiting:  # grows on the way
+        of_model = number_of(node) < made
+        if of_model:
+            nodes.append(node)
         for other, _ in node.next_functions:
             if other is None:
                 continue
-            name = other.name()
-            if not relabels and (name == _PARAMETER or name in _OF_WEIGHTS) and (parameter := _parameter(other)):
+            kind = other.name()
+            of_weight = (kind == _PARAMETER or kind in _OF_WEIGHTS) and name not in _OF_WEIGHTS
+            if of_weight and (parameter := _parameter(other)):
                 uses[parameter] += 1
-            if name != _PARAMETER and other not in seen:
+            if kind == _PARAMETER:
+                continue
+            if of_model:
+                consumers[other].append(node)
+            if other not in seen:
                 seen.add(other)
-                nodes.append(other)
-    return Graph(nodes=nodes, uses=uses)
+                waiting.append((other, kind))
+    return Graph(nodes=nodes, consumers=consumers, uses=uses)
 
 
 def _parameter(node: Node) -> int:

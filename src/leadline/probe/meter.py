@@ -1,7 +1,7 @@
 """Measures tensors as they come: moments of all entries, spectra of rows; nothing is kept of them but the numbers."""
 
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,8 +20,7 @@ _OF_GRAD = {name: f"grad_{name}" for name in MATRIX}
 Key = TypeVar("Key")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Numbers:
+class Numbers(NamedTuple):
     """The numbers of one tensor.
 
     Attributes:

@@ -8,7 +8,7 @@ once, while it is in the cache and before anything else is written on it.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,8 +17,7 @@ _RUN = 2**16  # entries that are summed in float32
 _CACHED = 2**16  # entries of a temporary that stays in the cache
 
 
-@dataclass(frozen=True, kw_only=True)
-class Moments:
+class Moments(NamedTuple):
     """Of all entries of one tensor.
 
     Attributes:
@@ -48,7 +47,18 @@ def moments(tensor: Tensor) -> Moments:
 
 def norm_of(tensor: Tensor) -> float:
     """Root of the sum of squares of one tensor; ``inf`` or ``nan`` where it holds such."""
-    quick = _quick_norm(tensor).item()
+    return _norm(tensor, _quick_norm(tensor).item())
+
+
+def norms_of(tensors: Sequence[Tensor]) -> list[float]:
+    """``norm_of`` each: of many small ones in one call."""
+    short = [i for i, tensor in enumerate(tensors) if _is_one_run(tensor)]
+    together = torch._foreach_norm([tensors[i] for i in short]) if short else []  # pyright: ignore[reportPrivateImportUsage]
+    quick = dict(zip(short, numbers_of(together), strict=True))
+    return [_norm(tensor, quick[i]) if i in quick else norm_of(tensor) for i, tensor in enumerate(tensors)]
+
+
+def _norm(tensor: Tensor, quick: float) -> float:
     if 1e-15 < quick < 1e18 or (quick == 0 and not tensor.any()):
         return quick
     if math.isfinite(quick) and tensor.dtype != torch.float64:

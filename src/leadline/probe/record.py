@@ -122,7 +122,8 @@ def _records(done: Pass) -> Iterator[LayerProfile]:
         dead_layer, dead_share = deadest(active)
         saturated_layer, saturated_share = most_saturated(active)
         # Parameters belong to the first call of a module, and their entries count where they were met first.
-        own = [names[id(p)] for p in _held(call.module, done.parts)] if call.name == call.path else []
+        held_here = _held(call.module, done.parts) if call.name == call.path else ()
+        own = [names[id(p)] for p in held_here if id(p) in names]  # empty parameters have no name
         counted = [name for name in own if name.startswith(f"{call.path}.") or not call.path]
         metrics, view = _numbers(call, done)
         metrics |= done.tokens.get(call, {}) | activation_metrics(active)
@@ -144,14 +145,18 @@ def _records(done: Pass) -> Iterator[LayerProfile]:
             dead_share=dead_share,
             saturated_layer=saturated_layer,
             saturated_share=saturated_share,
-            metrics={name: value for name, value in metrics.items() if not math.isnan(value)},
+            metrics=_known(metrics),
             **view,
         )
 
 
+def _known(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if value == value}  # nan alone differs from itself
+
+
 def _held(module: nn.Module, parts: Anatomy) -> Iterator[nn.Parameter | UnstoredWeight]:
     """The parameters of a module, and the modules in it whose weight is none."""
-    yield from module.parameters()
+    yield from module.parameters() if module._modules else (p for p in module._parameters.values() if p is not None)
     if parts.unstored:
         yield from (part for part in module.modules() if isinstance(part, UnstoredWeight))
 
@@ -170,7 +175,7 @@ def _tensor_record(call: Call, done: Pass, *, role: str) -> LayerProfile:
         role=role,
         shape=call.shape,
         dtype=_dtype_name(call.dtype),
-        metrics={name: value for name, value in metrics.items() if not math.isnan(value)},
+        metrics=_known(metrics),
         **view,
     )
 

@@ -13,7 +13,7 @@ from torch.nn.modules.conv import _ConvTransposeNd
 from leadline._core.unstored import UnstoredWeight, measured
 from leadline.probe.cancellation import Contributions
 from leadline.probe.modules import Anatomy, kind
-from leadline.probe.moments import absolute_sum, norm_of, numbers_of
+from leadline.probe.moments import absolute_sum, norms_of, numbers_of
 
 _COLUMNS = 16  # random columns that a weight is multiplied with for its rank
 
@@ -73,11 +73,10 @@ class WeightGradients:
     norms: dict[str, float] = field(default_factory=dict)
     sums: dict[str, float] = field(default_factory=dict)
 
-    def take(self, name: str, grad: Tensor) -> None:
-        """Read one gradient."""
-        self.norms[name] = norm_of(grad)
-        if name in self.summed:
-            self.sums[name] = absolute_sum(grad)
+    def take(self, grads: Mapping[str, Tensor]) -> None:
+        """Read gradients by the names of their parameters; small ones together cost little more than one."""
+        self.norms |= dict(zip(grads, norms_of(list(grads.values())), strict=True))
+        self.sums |= {name: absolute_sum(grad) for name, grad in grads.items() if name in self.summed}
 
     def take_unstored(self, unstored: Mapping[str, UnstoredWeight]) -> None:
         """Read the gradients that weights which are no parameters have noted."""
@@ -88,10 +87,10 @@ class WeightGradients:
 @torch.no_grad()
 def weights(parts: Anatomy, grads: WeightGradients, contributions: Contributions) -> Weights:
     """The numbers of the parameters and of their gradients."""
-    norms, shapes, images, columns = {}, {}, {}, _Columns()
-    for name, parameter in parts.parameters.items():
-        weight = parameter.detach()
-        norms[name] = norm_of(weight if weight.is_floating_point() or weight.is_complex() else weight.double())
+    held = {name: parameter.detach() for name, parameter in parts.parameters.items()}
+    numeric = [w if w.is_floating_point() or w.is_complex() else w.double() for w in held.values()]
+    norms, shapes, images, columns = dict(zip(held, norms_of(numeric), strict=True)), {}, {}, _Columns()
+    for name, weight in held.items():
         if weight.ndim >= 2 and weight.is_floating_point():
             matrix = _as_map(parts.modules.get(name.rpartition(".")[0]), weight)
             shapes[name] = (matrix.shape[0], matrix.shape[1])

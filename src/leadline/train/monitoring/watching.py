@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
+from leadline._core.hooks import ModuleHooks
 from leadline.probe.inputs import tensors
 from leadline.train.monitoring.merging import world_size
 from leadline.train.monitoring.parameters import squared_norms
@@ -31,16 +31,14 @@ class Watch:
         self._model, self._spectra = model, spectra
         self.early_squares: Tensor | None = None
         self._early, self._ending, self._over = early, False, False
-        self._layers = list(layers.values())
-        # What handles of hooks do, with one of them for all: making and removing hundreds takes a millisecond.
-        self._key = RemovableHandle(OrderedDict()).id
+        self._count, self._hooks = len(layers), ModuleHooks()
         self._handles: list[Any] = []
         try:
             for parameter in (early or {}).values():
                 if parameter.requires_grad:
                     self._handles.append(parameter.register_hook(self._backward_runs))
             for i, module in enumerate(layers.values()):
-                module._forward_hooks[self._key] = partial(Watch._ended, self, i)
+                self._hooks.after(module, partial(Watch._ended, self, i))
         except BaseException:
             self.close()
             raise
@@ -48,8 +46,7 @@ class Watch:
     def close(self) -> None:
         """Take every hook off and compute what waits; doing it twice does no harm."""
         self._over = True
-        for module in self._layers:
-            module._forward_hooks.pop(self._key, None)
+        self._hooks.remove()
         while self._handles:
             self._handles.pop().remove()
         self.sums.flush()
@@ -81,7 +78,7 @@ class Watch:
             self.sums.add(owner, values, keep=self._spectra)
             self.sums.add_activation(owner, module, values)
         if x.requires_grad:
-            _add_hook(x, partial(Watch._arrived, self, owner + len(self._layers)))
+            _add_hook(x, partial(Watch._arrived, self, owner + self._count))
 
     def _arrived(self, owner: int, grad: Tensor) -> None:
         if self._over:
