@@ -155,6 +155,82 @@ def zero_head() -> Case:
     return model, x, y
 
 
+def zero_head_with_prior() -> Case:
+    """The head's bias is that of rare classes."""
+    model, x, y = stacked(1, nn.ReLU)
+    nn.init.zeros_(model[-1].weight)
+    nn.init.constant_(model[-1].bias, -4.6)
+    return model, x, y
+
+
+class Controlled(nn.Module):
+    """A frozen network and a copy that learns, whose outputs enter by maps that start at zero."""
+
+    def __init__(self, width: int = 64, depth: int = 4):
+        super().__init__()
+        self.base = nn.ModuleList(nn.Sequential(nn.Linear(width, width), nn.Tanh()) for _ in range(depth))
+        self.copy = nn.ModuleList(nn.Sequential(nn.Linear(width, width), nn.Tanh()) for _ in range(depth))
+        self.zero = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.head = nn.Linear(width, CLASSES)
+        self.base.requires_grad_(False)
+        for parameter in self.zero.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        side = x
+        for base, copy, zero in zip(self.base, self.copy, self.zero, strict=True):
+            side = copy(side)
+            x = base(x) + zero(side)
+        return self.head(x)
+
+
+def controlled() -> Case:
+    with seeded(0):
+        return Controlled(), *vectors()
+
+
+class Unrolled(nn.Module):
+    """One cell that runs thirty times, from a state of zeros."""
+
+    def __init__(self, width: int = 64):
+        super().__init__()
+        self.cell, self.head = nn.GRUCell(8, width), nn.Linear(width, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = x.new_zeros(len(x), self.cell.hidden_size)
+        for i in range(30):
+            state = self.cell(x[:, i], state)
+        return self.head(state)
+
+
+def unrolled() -> Case:
+    x, y = vectors(features=240)
+    with seeded(0):
+        return Unrolled(), x.unflatten(1, (30, 8)), y
+
+
+class FromConstant(nn.Module):
+    """Maps of a constant of the model, turned by what the batch says, as generators of images have."""
+
+    def __init__(self, width: int = 64, depth: int = 4):
+        super().__init__()
+        self.constant = nn.Parameter(torch.ones(width))
+        self.maps = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.styles = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.head = nn.Linear(width, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = self.constant.expand_as(x)
+        for own, style in zip(self.maps, self.styles, strict=True):
+            state = torch.relu(own(state) + style(x))
+        return self.head(state)
+
+
+def from_constant() -> Case:
+    with seeded(0):
+        return FromConstant(), *vectors()
+
+
 def frozen() -> Case:
     """The first half of the blocks does not train."""
     model, x, y = plain_mlp()
@@ -203,6 +279,10 @@ HEALTHY: dict[str, Callable[[], Case]] = {
     "pre-norm ViT": tiny_vit,
     "adaLN-zero": adaptive,
     "zero head": zero_head,
+    "zero head with a prior": zero_head_with_prior,
+    "zero maps beside a frozen network": controlled,
+    "one cell thirty times": unrolled,
+    "from a constant": from_constant,
     "half frozen": frozen,
     "recurrent": recurrent,
 }

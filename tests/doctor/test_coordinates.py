@@ -249,3 +249,14 @@ def test_a_target_is_checked_by_replacing_its_option():
     )
     assert made.sizes == (16, 32)
     assert {"transformer.h.0.mlp.c_fc", "lm_head", "output"} <= {t.module for t in made.trends}
+
+
+def test_over_depths_a_name_that_means_another_layer_is_not_compared():
+    def flat(depth, seed):
+        return nn.Sequential(
+            *(part for _ in range(depth) for part in (nn.Linear(16, 16), nn.ReLU())), nn.Linear(16, 10)
+        )
+
+    made = check(flat, widths=None, depths=(1, 2, 4), seeds=2)
+    # "2" and "4" are hidden layers of the deeper networks, and the heads of others.
+    assert {trend.module for trend in made.trends} == {"0", "output"}

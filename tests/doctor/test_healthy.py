@@ -32,3 +32,8 @@ def test_draws_of_healthy_weights_have_no_error():
     diagnosis = leadline.diagnose(profile)
     assert diagnosis.rates["rms"].over == "draws"
     assert diagnosis.healthy
+
+
+@pytest.mark.parametrize("name", ["zero head with a prior", "zero maps beside a frozen network", "from a constant"])
+def test_what_starts_at_zero_or_constant_on_purpose_scores_like_what_trains(name):
+    assert leadline.diagnose(leadline.profile(*HEALTHY[name]())).trainable > 0.7

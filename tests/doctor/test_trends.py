@@ -4,7 +4,7 @@ import pytest
 from tests.doctor.synthetic import EMPTY, chain, geometric
 
 from leadline._core.profile import LayerProfile, Profile
-from leadline.doctor.trends import chain_steps, drift, onset, stand_apart, trend
+from leadline.doctor.trends import Trend, chain_steps, drift, onset, stand_apart, trend
 
 
 def test_a_trend_without_faults_has_the_rate_of_the_profile():
@@ -70,7 +70,9 @@ def test_a_fault_among_steps_of_several_kinds_is_held_against_its_like():
         LayerProfile(name=name, kind="Linear", depth=i, metrics={"rms": value})
         for i, (name, value) in enumerate(zip(names, values, strict=True))
     ]
-    assert [step.layer.name for step in stand_apart(chain_steps(layers, "rms"), apart=1.0)] == ["3.a"]
+    assert [
+        step.layer.name for step in stand_apart(chain_steps(Profile(layers=tuple(layers)), layers, "rms"), apart=1.0)
+    ] == ["3.a"]
 
 
 def test_a_part_that_drifts_between_parts_that_stand_still_is_a_drift_of_its_own():
@@ -89,3 +91,45 @@ def test_what_wanders_without_a_drift_has_no_part_that_drifts():
     values = [10 ** (0.3 * math.cos(2.4 * i)) for i in range(40)]
     of = trend(chain({"rms": values}), "rms")
     assert drift(of) is of and drift(trend(EMPTY, "rms")).steps == ()
+
+
+def wired(metric: str, values: dict[str, float], reads: dict[str, tuple[str, ...]]) -> Profile:
+    layers = [
+        LayerProfile(name=name, kind="Linear", depth=i, reads=reads.get(name, ()), metrics={metric: value})
+        for i, (name, value) in enumerate(values.items())
+    ]
+    return Profile(layers=tuple(layers))
+
+
+def pairs(of: Trend) -> list[tuple[str, str]]:
+    return [(step.before.name, step.layer.name) for step in of.steps]
+
+
+def test_a_layer_is_held_against_what_it_reads_and_not_against_what_ran_before():
+    reads = {"stem": ("inputs",), "left": ("stem",), "right": ("stem",), "side": ("inputs",), "left2": ("left",)}
+    values = {"stem": 1.0, "left": 1.0, "right": 1e4, "side": 1.0, "left2": 1.0}
+    of = trend(wired("rms", values, reads), "rms")
+    assert pairs(of) == [("stem", "left"), ("stem", "right"), ("left", "left2")]
+    assert [step.layer.name for step in of.apart] == ["right"]
+
+
+def test_layers_outside_of_the_chain_are_looked_through():
+    reads = {"0": ("inputs",), "norm": ("0",), "1": ("norm",)}
+    profile = wired("rms", {"0": 1.0, "norm": 5.0, "1": 2.0}, reads)
+    steps = chain_steps(profile, [profile["0"], profile["1"]], "rms")
+    assert [(step.before.name, step.layer.name) for step in steps] == [("0", "1")]
+
+
+def test_where_branches_join_the_nearest_value_counts_forward_and_backward():
+    reads = {"a": ("inputs",), "b": ("a",), "sum": ("a", "b")}
+    assert pairs(trend(wired("rms", {"a": 1.0, "b": 1e-6, "sum": 1.0}, reads), "rms")) == [("a", "b"), ("a", "sum")]
+    # The gradient of a is that which comes past b, and what reaches b is told by the sum alone.
+    backward = trend(wired("grad_norm", {"a": 1.0, "b": 1e-6, "sum": 1.0}, reads), "grad_norm")
+    assert pairs(backward) == [("a", "sum"), ("b", "sum")]
+
+
+def test_where_the_graph_does_not_tell_it_is_the_layer_in_front():
+    assert pairs(trend(wired("rms", {"a": 1.0, "b": 1.0, "c": 1.0}, {"a": ("inputs",)}), "rms")) == [
+        ("a", "b"),
+        ("b", "c"),
+    ]

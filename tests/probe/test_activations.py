@@ -125,6 +125,18 @@ def test_one_sided_activations_do_not_saturate(name: str, batch: Tensor):
     assert math.isnan(leadline.profile(planted(ACTIVATIONS[name][0]), batch)["linear"].saturated_fraction)
 
 
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_a_unit_whose_gate_is_shut_is_dead(axis: int, batch: Tensor):
+    model = planted(lambda x: F.glu(x, axis).repeat(1, 2))
+    with torch.no_grad():
+        model.linear.bias[20:25] = -50.0  # the second half are the gates
+    gates = model.linear(batch)[:, 20:].sigmoid()
+    found = leadline.profile(model, batch)["linear"]
+    assert "GLU" in found.parts
+    assert found.dead_fraction == pytest.approx(float((gates <= 1e-3).all(0).double().mean()), abs=1e-12)
+    assert found.dead_fraction >= 0.25
+
+
 def test_relu6_saturates_on_its_upper_side_only(batch: Tensor):
     model = planted(F.relu6)
     expected = float((model.linear(batch) >= 6).double().mean())

@@ -79,6 +79,8 @@ class LayerProfile:
         d: Features of that matrix.
         parts: Kinds of what runs inside, in order of execution: classes of leaf modules, and functional
             activations by the name of their module (``F.relu`` counts as ``"ReLU"``).
+        reads: Names of the layers whose outputs it reads with no other layer in between, ``"inputs"`` for the batch;
+            empty where the graph does not tell.
         residual: Whether the output is the layer's input plus a branch.
         branches: Names of the modules whose outputs are added to the stream, where ``residual``.
         parameters: Number of entries of the layer's own parameters, shared ones counted once in the model.
@@ -101,6 +103,7 @@ class LayerProfile:
     n: int = 0
     d: int = 0
     parts: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
     residual: bool = False
     branches: tuple[str, ...] = ()
     parameters: int = 0

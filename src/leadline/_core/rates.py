@@ -56,9 +56,17 @@ def rate(values: Sequence[float], *, level: float = 0.95) -> Rate:
         >>> rate([0.0, 1.0, 2.0, 3.0, 4.0]).estimate
         1.0
     """
-    x = np.asarray(values, dtype=np.float64)
     with np.errstate(invalid="ignore"):
-        u = np.diff(x)
+        return rate_of_steps(np.diff(np.asarray(values, dtype=np.float64)).tolist(), level=level)
+
+
+def rate_of_steps(steps: Sequence[float], *, level: float = 0.95) -> Rate:
+    """``rate`` of the increments themselves; those that are not finite are left out.
+
+    >>> rate_of_steps([1.0, 1.0, float("nan"), 1.0]).estimate
+    1.0
+    """
+    u = np.asarray(steps, dtype=np.float64)
     u = u[np.isfinite(u)]
     t = len(u)
     if t == 0:

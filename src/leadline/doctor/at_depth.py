@@ -172,7 +172,7 @@ def course(profile: Profile, expected: Mapping[str, float] | None = None) -> Cou
     if still(theory):
         theory, level = dict.fromkeys(theory, 0.0), 0.0
     rounding = dtype_range(profile.dtype).eps / math.log(10)
-    draws = [chain, *(hidden(each) for each in profile.draws if profile.draws_over == "draws")]
+    draws = [profile, *(each for each in profile.draws if profile.draws_over == "draws")]
 
     def place(links: Floats) -> Floats:
         return links if start is None else np.log(links + 1 + start)
@@ -185,7 +185,7 @@ def course(profile: Profile, expected: Mapping[str, float] | None = None) -> Cou
         harm: int = 0,
         backward: bool = False,
     ) -> Curve | None:
-        rows = [_without_faults(links, metric, of) for links in draws if len(links) == len(chain)]
+        rows = [_without_faults(each, metric, of) for each in draws if len(hidden(each)) == len(chain)]
         known = np.array([[value if abs(value) < _MOST else math.nan for value in row] for row in rows])
         places = place(np.arange(len(chain), dtype=np.float64))
         values = known.mean(axis=0)
@@ -231,15 +231,18 @@ def _stream_start(chain: tuple[LayerProfile, ...]) -> float | None:
     return (stream / first) ** 2 if adds_up else None
 
 
-def _without_faults(chain: tuple[LayerProfile, ...], metric: str, of: Callable[[LayerProfile], float]) -> list[float]:
+def _without_faults(profile: Profile, metric: str, of: Callable[[LayerProfile], float]) -> list[float]:
     """The curve, with steps where ``metric`` stands apart made like the usual one."""
+    chain = hidden(profile)
     values = np.array([of(layer) for layer in chain])
-    apart = {step.layer.name for step in stand_apart(chain_steps(chain, metric), apart=_APART)} if metric else set()
+    faults = stand_apart(chain_steps(profile, chain, metric), apart=_APART) if metric else ()
+    apart = {step.layer.name for step in faults}
     if not apart:
         return values.tolist()
     steps = np.diff(values)
     faulty = np.array([layer.name in apart for layer in chain[1:]])
-    steps[faulty & np.isfinite(steps)] = np.nanmedian(steps)
+    known = np.isfinite(steps)
+    steps[faulty & known] = np.median(steps[known]) if known.any() else 0.0
     return [values[0], *(values[0] + np.cumsum(steps))]
 
 

@@ -79,8 +79,8 @@ def _adam(parameters: list[nn.Parameter], lr: float, *, betas: tuple[float, floa
 
 def trained(
     model: nn.Module, batch: Batch, targets: Tensor | None, *, step: Step, steps: int, loss: Loss | None
-) -> dict[tuple[int, str, str], float]:
-    """(step, module, metric) -> value, over ``steps`` updates on one batch.
+) -> tuple[dict[tuple[int, str, str], float], dict[str, tuple[int, ...]]]:
+    """(step, module, metric) -> value, over ``steps`` updates on one batch, and module -> shape of its output.
 
     Every pass draws the same random numbers, so that dropout alone changes nothing.
     """
@@ -97,7 +97,8 @@ def trained(
             model.zero_grad()
             scalar_loss(result, targets, loss, seed=0)[0].backward()
             step()
-    return dict(zip(measured, torch.stack(list(measured.values())).tolist(), strict=True))
+    values = dict(zip(measured, torch.stack(list(measured.values())).tolist(), strict=True))
+    return values, {module: tuple(x.shape) for module, x in initial.items()}
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The coordinate check: do the activations of wider or deeper networks stay of one size while they train?"""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -85,7 +86,8 @@ def coordinate_check(
         inputs: One batch, used at every step: a tensor, a tuple or a dict.
         targets: Its targets; the loss is as in ``leadline.profile``.
         widths: At least two widths; by default 64, 128, 256 and 512.
-        depths: Depths instead of widths. Compared are the modules whose names all networks share, and the output.
+        depths: Depths instead of widths. Compared are the modules whose names all networks share, with outputs
+            of one shape, and the output.
         steps: Updates of each network, at least 1.
         seeds: Networks of each size, at least 2: the intervals are over them.
         optimiser: ``"adam"`` or ``"sgd"``, or what makes an optimiser of a network, such as one with a rate a layer.
@@ -124,15 +126,20 @@ def coordinate_check(
     start = update_rule(optimiser, lr)
     batch = as_batch(inputs)
     rows: list[Coordinate] = []
+    shapes: dict[str, set[tuple[int, ...]]] = defaultdict(set)
     for size in sizes:
         for seed in range(seeds):
             with seeded(seed):
                 model = build(size, seed)
-                seen = trained(model, batch, targets, step=start(model), steps=steps, loss=loss)
+                seen, shape_of = trained(model, batch, targets, step=start(model), steps=steps, loss=loss)
+            for module, shape in shape_of.items():
+                shapes[module].add(shape)
             rows += [
                 Coordinate(module=module, size=size, step=step, seed=seed, metric=metric, value=value)
                 for (step, module, metric), value in seen.items()
             ]
+    if over == "depth":  # a name that is of another place in a deeper network: its head's, say
+        rows = [row for row in rows if len(shapes[row.module]) == 1]
     trends = trends_of(rows, sizes=sizes, steps=steps, seeds=seeds, over=over)
     return CoordinateCheck(
         over=over,

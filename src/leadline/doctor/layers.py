@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from leadline._core.profile import LayerProfile, Profile
 
@@ -71,6 +71,17 @@ def pattern(name: str) -> str:
 def depth_of(profile: Profile, layer: str) -> int:
     """Place of ``layer`` in the order of execution; behind all others for what is no layer of the profile."""
     return profile.named[layer].depth if layer in profile.named else len(profile.layers)
+
+
+def starts_at_zero(profile: Profile, layer: LayerProfile) -> bool:
+    """Whether ``layer`` is the last, with weights of 0: a step changes them, and from the next on all others."""
+    held = [norm for name, norm in profile.weight_norms.items() if layer.name in parents(name)]
+    return layer is profile.layers[-1] and not (any(held) if held else layer.rms)
+
+
+def repeats(chain: Sequence[LayerProfile]) -> bool:
+    """Whether most of the chain is further calls of modules in it: one step of training changes all of them."""
+    return sum("#" in layer.name for layer in chain) * 2 > len(chain)
 
 
 def is_norm(profile: Profile, layer: LayerProfile) -> bool:

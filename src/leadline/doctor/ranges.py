@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from leadline._core.profile import LayerProfile
+
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
@@ -29,3 +31,8 @@ def dtype_range(dtype: str) -> Range:
     65504.0
     """
     return _RANGES.get(dtype, _RANGES["float32"])
+
+
+def rounding(layer: LayerProfile, *, times: float = 2.0) -> float:
+    """The distinction that rounding by ``times`` ε in every entry makes."""
+    return (times * dtype_range(layer.dtype).eps) ** 2

@@ -2,10 +2,12 @@
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from leadline._core.profile import LINEAR_KINDS, LayerProfile, Profile
+from leadline.doctor.layers import starts_at_zero
+from leadline.doctor.ranges import rounding
 
 # Logarithms are cut here: beyond, a float32 network over- or underflows anyway, and one dead unit makes a gap infinite.
 _DECADES = 30.0
@@ -66,7 +68,8 @@ def measure(profile: Profile) -> dict[str, float]:
 
     ``gradient_directions``: the fewest directions that the samples' gradients span in a layer of the chain, as the
     logarithm of the participation ratio over that of ten (of n, in smaller batches): 0 when all are alike.
-    ``distinct_signal``: decades of the root mean square of what differs between samples, at its least.
+    ``distinct_signal``: decades of the root mean square of what differs between samples, at its least; layers that read
+    a constant, behind which samples differ all the same, do not count.
     ``isometry_gap``: nats, the median of the chain: how much fainter most directions are than the strongest.
     ``gradient_entry``: decades of a weight gradient's root mean square, the median of the weights, over the norm of the
     output's gradient, as Adam does not feel the scale of the loss.
@@ -77,12 +80,12 @@ def measure(profile: Profile) -> dict[str, float]:
     felt = [(norm, entries) for norm, entries in gradients(profile) if norm > 0]
     norms = [log10(norm) for norm, _ in felt]
     chain = hidden(profile)
-    several = [layer for layer in chain if layer.n > 1]
+    several = [layer for layer in chain if layer.n > 1 and not starts_at_zero(profile, layer)]
     return {
         "gradient_directions": min(
             _known(gradient_directions(layer) for layer in several if layer.grad_norm > 0), default=math.nan
         ),
-        "distinct_signal": min(_known(distinct_signal(layer) for layer in several), default=math.nan),
+        "distinct_signal": min(_known(distinct_signal(layer) for layer in _of_batch(several)), default=math.nan),
         "isometry_gap": _median(min(layer.isometry_gap, _NATS) for layer in several),
         "gradient_entry": _median(log10(norm / math.sqrt(entries)) for norm, entries in felt)
         - log10(_arriving(profile)),
@@ -110,6 +113,12 @@ def hidden(profile: Profile) -> tuple[LayerProfile, ...]:
     """The chain, without the head where the chain is made of linear maps."""
     chain = profile.chain
     return chain[:-1] if len(chain) > 2 and chain[-1].kind in LINEAR_KINDS else chain
+
+
+def _of_batch(chain: Sequence[LayerProfile]) -> list[LayerProfile]:
+    """The layers without those that are constant while a later one is not: they read no sample."""
+    last = max((i for i, layer in enumerate(chain) if layer.distinction > rounding(layer, times=200)), default=0)
+    return [layer for i, layer in enumerate(chain) if i >= last or layer.distinction > rounding(layer)]
 
 
 def gradient_directions(layer: LayerProfile) -> float:

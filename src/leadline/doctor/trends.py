@@ -4,13 +4,12 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from statistics import median
 
 import numpy as np
 
 from leadline._core.profile import LayerProfile, Profile
-from leadline._core.rates import Rate, rate
+from leadline._core.rates import Rate, rate_of_steps
 from leadline.doctor.layers import pattern
 
 
@@ -23,7 +22,8 @@ class Step:
 
     Attributes:
         layer: The layer that makes it.
-        before: The layer in front of it.
+        before: The layer of the chain that it reads, through layers outside of it or none. Where several are joined it
+            is the one whose value is nearest, and where several read one layer its gradient came from the nearest.
         decades: Difference of the decimal logarithms; infinite to or from zero, ``nan`` between zeros.
         usual: The median of the steps like it.
     """
@@ -82,16 +82,13 @@ def trend(profile: Profile, metric: str, *, apart: float = 1.0, floor: float = 0
         The trend; with several draws the rate is the mean over draws, with the interval over them.
     """
     chain = [layer for layer in profile.chain if not getattr(layer, metric) < floor]
-    steps = chain_steps(chain, metric)
+    steps = chain_steps(profile, chain, metric)
     outliers = stand_apart(steps, apart=apart)
     alone = set(outliers)
     if profile.draws:
         return Trend(metric=metric, steps=steps, apart=outliers, rate=profile.rate(metric))
-    values = [log10(getattr(layer, metric)) for layer in chain[:1]]
-    for step in steps:
-        # A hole in front of the value: `rate` does not join across it.
-        values += [math.nan] * (step in alone) + [log10(getattr(step.layer, metric))]
-    return Trend(metric=metric, steps=steps, apart=outliers, rate=rate(values))
+    others = rate_of_steps([step.decades for step in steps if step not in alone])
+    return Trend(metric=metric, steps=steps, apart=outliers, rate=others)
 
 
 def drift(of: Trend, *, least: int = 4) -> Trend:
@@ -108,20 +105,51 @@ def drift(of: Trend, *, least: int = 4) -> Trend:
     if not least <= last - first < len(counted):
         return of
     part = counted[first:last]
-    values = np.concatenate([[0.0], np.cumsum([step.decades for step in part])])
-    return replace(of, steps=tuple(part), rate=rate(values.tolist()), part=True)
+    return replace(of, steps=tuple(part), rate=rate_of_steps([step.decades for step in part]), part=True)
 
 
-def chain_steps(chain: Sequence[LayerProfile], metric: str) -> tuple[Step, ...]:
-    """The step of ``metric`` at each layer of ``chain`` but the first."""
-    values = [log10(getattr(layer, metric)) for layer in chain]
-    decades = [math.nan if a == b == -math.inf else b - a for a, b in pairwise(values)]
-    pairs = list(pairwise(chain))
-    usual = _usual([(pattern(before.name), pattern(layer.name)) for before, layer in pairs], decades)
-    return tuple(
-        Step(layer=layer, before=before, decades=own, usual=like)
-        for (before, layer), own, like in zip(pairs, decades, usual, strict=True)
-    )
+def chain_steps(profile: Profile, chain: Sequence[LayerProfile], metric: str) -> tuple[Step, ...]:
+    """The steps of ``metric`` along ``chain``: one for each layer that reads another or, of gradients, is read."""
+    values = {layer.name: log10(getattr(layer, metric)) for layer in chain}
+    ends = defaultdict[str, list[Step]](list)
+    for layer, read in zip(chain, _read(profile, chain), strict=True):
+        for before in read:
+            a, b = values[before.name], values[layer.name]
+            step = Step(layer=layer, before=before, decades=math.nan if a == b == -math.inf else b - a)
+            ends[(before if metric.startswith("grad_") else layer).name].append(step)
+    nearest = [min(steps, key=_distance) for steps in ends.values()]
+    steps = sorted(nearest, key=lambda step: (step.layer.depth, step.before.depth))
+    kinds = [(pattern(step.before.name), pattern(step.layer.name)) for step in steps]
+    usual = _usual(kinds, [step.decades for step in steps])
+    return tuple(replace(step, usual=like) for step, like in zip(steps, usual, strict=True))
+
+
+def _distance(step: Step) -> float:
+    return math.inf if math.isnan(step.decades) else abs(step.decades)
+
+
+def _read(profile: Profile, chain: Sequence[LayerProfile]) -> list[list[LayerProfile]]:
+    """For each layer of the chain those of the chain that it reads, the last in front of it first.
+
+    They are found through layers outside of the chain. Where the profile does not say what a layer reads, it is the one
+    in front.
+    """
+    places = {layer.name: i for i, layer in enumerate(chain)}
+    found = []
+    for i, layer in enumerate(chain):
+        read, known, waiting, seen = set[int](), True, [layer], {layer.name}
+        for current in waiting:  # grows on the way
+            known &= bool(current.reads)
+            for name in current.reads:
+                if name in places:
+                    read.add(places[name])
+                elif name not in seen and name in profile.named:
+                    seen.add(name)
+                    waiting.append(profile.named[name])
+        if not read and not known and i:
+            read = {i - 1}
+        found.append([chain[j] for j in sorted(read, reverse=True)])
+    return found
 
 
 def _usual(kinds: Sequence[object], decades: Sequence[float]) -> list[float]:

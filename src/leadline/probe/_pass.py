@@ -14,6 +14,7 @@ from leadline.probe.backward import failures_named, gradients
 from leadline.probe.cancellation import Contributions
 from leadline.probe.capture import Call, nodes_made, watched
 from leadline.probe.changes import Changes
+from leadline.probe.flow import reads
 from leadline.probe.graph import REENTRANT, graph_behind
 from leadline.probe.guard import undisturbed
 from leadline.probe.inputs import Batch, differentiable
@@ -90,6 +91,7 @@ def _pass(parts: Anatomy, batch: Batch, settings: Settings) -> Profile:
         overwritten = measured.take_rest(layers)
         for call in tape.calls:
             call.output = None
+        read = reads(layers, graph, leaves)
         reentrant = any(node.name() == REENTRANT for node in graph.nodes)
         measured.await_grads(tape, {*layers, met}, contributions, reentrant=reentrant)
         learning = {name: p for name, p in parts.parameters.items() if p.requires_grad}
@@ -115,6 +117,7 @@ def _pass(parts: Anatomy, batch: Batch, settings: Settings) -> Profile:
         batch=batch,
         calls=tape.calls,
         layers=layers,
+        reads=read,
         units=units,
         residuals=streams.found,
         inputs=given,

@@ -152,6 +152,13 @@ def _softsign(saved: _Saved, _: Mapping[Node, Sequence[Node]]) -> Activation | N
     return Activation(name="Softsign", values=saved.other, dead=(-_INF, 31.62), saturated=(-_INF, 4.47214))
 
 
+def _glu(saved: _Saved, _: Mapping[Node, Sequence[Node]]) -> Activation:
+    # Half of the input times a sigmoid of the other, which shuts a unit at a thousandth of its largest value.
+    axis = (int(saved.dim) + 2**63) % 2**64 - 2**63  # kept without its sign
+    gate = saved.self.chunk(2, axis)[1]
+    return Activation(name="GLU", values=gate, dead=(-6.907, _INF), saturated=(-4.3565, 4.3565))
+
+
 def _leaky(saved: _Saved, _: Mapping[Node, Sequence[Node]]) -> Activation | None:
     if abs(float(saved.negative_slope)) > 1e-3:
         return None  # alive everywhere
@@ -164,6 +171,7 @@ _READERS: dict[str, _Reader] = {
     "LeakyReluBackward1": _leaky,
     "ReluBackward0": _relu,
     "GeluBackward0": _gelu,
+    "GluBackward0": _glu,
     "SiluBackward0": _of_input("SiLU", -8.876),
     "MishBackward0": _of_input("Mish", -8.888),
     "HardswishBackward0": _of_input("Hardswish", -3.0),

@@ -47,25 +47,28 @@ class Graph:
 
     Attributes:
         nodes: Every node of the model that the loss was computed by, each once, from the loss backwards.
+        operands: Those of ``nodes`` -> the nodes that they take their operands from, as ``inputs_of`` tells.
         consumers: Node -> those of ``nodes`` that use its output.
         uses: ``id`` of a parameter -> how many operations take it, those of the loss included, in whatever shape and
             dtype.
     """
 
     nodes: Sequence[Node]
+    operands: Mapping[Node, Sequence[Node]]
     consumers: Mapping[Node, Sequence[Node]]
     uses: Mapping[int, int]
 
 
 def graph_behind(loss: Tensor, *, made: int) -> Graph:
     """The graph behind ``loss``, of which the first ``made`` nodes are of the model."""
-    nodes, consumers, uses = list[Node](), defaultdict[Node, list[Node]](list), Counter[int]()
+    operands, consumers = dict[Node, list[Node]](), defaultdict[Node, list[Node]](list)
+    uses = Counter[int]()
     waiting = [] if loss.grad_fn is None else [(loss.grad_fn, loss.grad_fn.name())]
     seen = {loss.grad_fn}
     for node, name in waiting:  # grows on the way
-        of_model = number_of(node) < made
+        of_model, own = number_of(node) < made, []
         if of_model:
-            nodes.append(node)
+            operands[node] = own
         for other, _ in node.next_functions:
             if other is None:
                 continue
@@ -75,12 +78,13 @@ def graph_behind(loss: Tensor, *, made: int) -> Graph:
                 uses[parameter] += 1
             if kind == _PARAMETER:
                 continue
+            own.append(other)
             if of_model:
                 consumers[other].append(node)
             if other not in seen:
                 seen.add(other)
                 waiting.append((other, kind))
-    return Graph(nodes=nodes, consumers=consumers, uses=uses)
+    return Graph(nodes=list(operands), operands=operands, consumers=consumers, uses=uses)
 
 
 def _parameter(node: Node) -> int:

@@ -35,6 +35,7 @@ class Pass:
         batch: What the model was given.
         calls: All calls in the order in which they ended.
         layers: Those that are layers.
+        reads: Names of what each of them reads.
         units: Paths of the layers that are repeated units.
         residuals: Calls with a residual stream.
         inputs: The record of the batch.
@@ -58,6 +59,7 @@ class Pass:
     batch: Batch
     calls: Sequence[Call]
     layers: Sequence[Call]
+    reads: Mapping[Call, tuple[str, ...]]
     units: set[str]
     residuals: Mapping[Call, Residual]
     inputs: Call
@@ -137,6 +139,7 @@ def _records(done: Pass) -> Iterator[LayerProfile]:
             shape=call.shape,
             dtype=_dtype_name(call.dtype),
             parts=parts_of(call, done.calls[call.first : positions[call]], active),
+            reads=done.reads.get(call, ()),
             residual=call in residuals,
             branches=residuals[call].branches if call in residuals else (),
             parameters=sum(sizes[name] for name in counted),

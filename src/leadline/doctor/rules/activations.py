@@ -141,7 +141,7 @@ def _around(profile: Profile) -> tuple[Step, ...]:
     names = Counter(own_name(layer.name) for layer in ordered)
     steps = [
         replace(step, usual=0.0)
-        for step in chain_steps(ordered, "rms")
+        for step in chain_steps(profile, ordered, "rms")
         if not first.depth < step.layer.depth <= last and _reads(step)
         if step.layer is first or names[own_name(step.layer.name)] == 1
     ]

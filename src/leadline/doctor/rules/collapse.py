@@ -7,7 +7,8 @@ from leadline._core.diagnosis import Finding, Severity
 from leadline._core.profile import LayerProfile, Profile
 from leadline._core.sources import Source
 from leadline._core.wording import count, decades, figure
-from leadline.doctor.ranges import dtype_range
+from leadline.doctor.layers import repeats, starts_at_zero
+from leadline.doctor.ranges import rounding
 from leadline.doctor.registry import rule
 from leadline.doctor.trends import drift, onset, trend
 
@@ -116,17 +117,12 @@ def constant_output(profile: Profile, *, limit: float = 2.0) -> Iterator[Finding
 
 
 def _constant(layer: LayerProfile, limit: float) -> bool:
-    return layer.rms == 0 or layer.distinction < _rounding(layer, limit)
-
-
-def _rounding(layer: LayerProfile, limit: float = 2.0) -> float:
-    """The distinction that rounding by ``limit`` ε in every entry makes."""
-    return (limit * dtype_range(layer.dtype).eps) ** 2
+    return layer.rms == 0 or layer.distinction < rounding(layer, times=limit)
 
 
 def _constant_finding(profile: Profile, layer: LayerProfile, read: LayerProfile | None) -> Finding:
     zero = layer.rms == 0
-    head = zero and layer is profile.layers[-1]
+    head = starts_at_zero(profile, layer)
     share = read.distinction if read is not None else math.nan
     before = "" if math.isnan(share) or share <= 0 else f"; a share of {figure(share)} of what it reads does"
     what = (
@@ -148,7 +144,7 @@ def _alike(profile: Profile, metric: str, code: str, limit: float, error: float,
     chain = [layer for layer in profile.chain if not math.isnan(getattr(layer, metric))]
     if len(chain) < 2:
         return
-    of = drift(trend(profile, metric, apart=2.0, floor=_rounding(chain[0])))
+    of = drift(trend(profile, metric, apart=2.0, floor=rounding(chain[0])))
     end = min(getattr(layer, metric) for layer in chain[-3:])
     # What the drift alone leaves: a single layer that ends everything is another finding.
     left = getattr(chain[0], metric) * 10 ** (of.decades if of.part else of.rate.estimate * (len(chain) - 1))
@@ -156,8 +152,7 @@ def _alike(profile: Profile, metric: str, code: str, limit: float, error: float,
     if not (of.geometric and end < limit and left < limit) or layer is None:
         return
     left = f"a share of {figure(end)} of the squared length" if end > 0 else "nothing"
-    repeats = sum("#" in link.name for link in chain) * 2 > len(chain)
-    severity: Severity = "error" if end < error and not repeats else "warning"
+    severity: Severity = "error" if end < error and not repeats(chain) else "warning"
     rate = of.rate
     yield Finding(
         code=code,

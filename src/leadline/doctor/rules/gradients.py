@@ -9,6 +9,7 @@ from leadline._core.profile import LINEAR_KINDS, Profile
 from leadline._core.sources import Source
 from leadline._core.wording import count, decades, factor, figure
 from leadline.doctor.design import Design, recognise
+from leadline.doctor.layers import repeats, starts_at_zero
 from leadline.doctor.ranges import dtype_range
 from leadline.doctor.registry import rule
 from leadline.doctor.trends import Step, Trend, drift, onset, trend
@@ -31,7 +32,7 @@ def gradient_explosion(
     source = _explosion_source(recognise(profile))
     for finding in _geometric(profile, drift(of), "gradient-explosion", limit, error):
         yield replace(finding, source=source)
-    yield from _by_one_layer(of, "gradient-explosion", step)
+    yield from _by_one_layer(profile, of, "gradient-explosion", step)
 
 
 def _explosion_source(design: Design | None) -> Source | None:
@@ -57,7 +58,7 @@ def gradient_vanishing(
     """
     of = trend(profile, "grad_norm", apart=step)
     yield from _geometric(profile, drift(of), "gradient-vanishing", limit, error)
-    yield from _by_one_layer(of, "gradient-vanishing", step)
+    yield from _by_one_layer(profile, of, "gradient-vanishing", step)
 
 
 @rule("aligned-gradients", source=Source(key="bjorck2018", locator="section 3.3"))
@@ -93,7 +94,7 @@ def _geometric(profile: Profile, of: Trend, code: str, limit: float, error: floa
     grows = code == "gradient-explosion"
     rate = of.rate.estimate
     verb = "grow" if grows else "shrink"
-    severity: Severity = "error" if over > error else "warning"
+    severity: Severity = "error" if over > error and not repeats(profile.chain) else "warning"
     yield Finding(
         code=code,
         layer=layer.name,
@@ -109,12 +110,12 @@ def _interval(of: Trend) -> str:
     return f"{figure(low)} to {figure(high)}"
 
 
-def _by_one_layer(of: Trend, code: str, limit: float) -> Iterator[Finding]:
+def _by_one_layer(profile: Profile, of: Trend, code: str, limit: float) -> Iterator[Finding]:
     grows = code == "gradient-explosion"
     # Where a layer in front has a gradient, it came by another path than the step that lets none pass.
     reached = next((step.before.depth for step in of.steps if step.before.grad_norm > 0), math.inf)
     for step in reversed(of.apart):
-        if abs(step.excess) <= limit or (step.excess < 0) != grows:
+        if abs(step.excess) <= limit or (step.excess < 0) != grows or starts_at_zero(profile, step.layer):
             continue
         like = step.layer.role == "block" or step.layer.kind in LINEAR_KINDS
         cuts = not grows and step.before.depth < reached and not _shrunk(step)
