@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
-from torch import Tensor
 
 from leadline._core.errors import UsageError
+from leadline._core.outputs import named_output
 from leadline._core.records import encode
 from leadline._core.repair import Repair
 from leadline.cli.folder import SEAL, whole_folder
@@ -108,7 +108,7 @@ def trained_on(target: Target) -> Task:
 def _has_own_loss(target: Target) -> bool:
     batch = as_batch(target.inputs, target.targets, target.model)
     with model_told(), undisturbed(target.model):
-        return isinstance(getattr(target.model(*batch.args, **batch.kwargs), "loss", None), Tensor)
+        return named_output(target.model(*batch.args, **batch.kwargs), "loss") is not None
 
 
 def mended(target: Target, *, seed: int, **how: Any) -> Repaired:

@@ -32,7 +32,7 @@ def relative_loss(
         targets: What the loss compares with.
         steps: Step sizes $s$; the paper takes a logarithmic grid from 1e-5 to 0.2.
         loss: Maps outputs and targets to a scalar. By default cross entropy for integer targets and mean square for
-            float ones, of the output itself, its ``.logits`` or its first float tensor.
+            float ones, of the output itself, its ``logits`` or its first float tensor.
 
     Returns:
         One ratio a step, in the dtype of the loss; ``inf`` or ``nan`` where the step diverges, ``nan`` for a loss of 0.

@@ -39,8 +39,9 @@ def profile(
         inputs: A tensor, a tuple of positional or a mapping of keyword arguments, or any other one argument that holds
             tensors, as a packed sequence or a list. Samples lie along the first axis.
         targets: What the loss compares with. Integers mean cross entropy (token logits are flattened), floats mean
-            square error; without targets the model's own ``outputs.loss`` counts or, where it has none, the product
-            of all float outputs with one fixed random direction of unit length, so that gradients need no labels.
+            square error, of the outputs' ``logits`` where they have such an attribute or key; without targets their own
+            ``loss`` counts or, where there is none, the product of all float outputs with one fixed random direction
+            of unit length, so that gradients need no labels.
         loss: ``loss(outputs, targets)``, a scalar, in place of these. The outputs are given as the model returns them.
         layers: ``"blocks"``: the innermost repeated units and the leaves with parameters outside them; ``"leaves"``:
             all modules without modules inside; one or more fnmatch patterns on dotted names; or a predicate

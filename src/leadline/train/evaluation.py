@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
+from leadline._core.outputs import named_output
 from leadline._core.randomness import kept_rng
 from leadline.nn.normalisation import recalibrate
 from leadline.probe.inputs import as_batch
@@ -110,8 +111,8 @@ def evaluate(
 def _mean_loss(outputs: Any, targets: Any, loss: Loss | None) -> float:
     if loss is not None:
         return float(loss(outputs, targets))
-    own, output = getattr(outputs, "loss", None), main_output(outputs)
-    if targets is None and isinstance(own, Tensor):
+    own, output = named_output(outputs, "loss"), main_output(outputs)
+    if targets is None and own is not None:
         return own.item()
     if targets is None or output is None:
         raise UsageError("There is nothing to evaluate: the batch has no targets, and the model no loss of its own.")
