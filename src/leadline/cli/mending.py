@@ -88,16 +88,21 @@ class Mending:
         ]
 
 
-def trained_on(target: Target) -> Task:
-    """What a proof trains on: all samples where the batch is of a data set, otherwise the batch.
+def trained_on(target: Target, *, asked: str) -> Task:
+    """What a target is trained on: all samples where the batch is of a data set, otherwise the batch.
+
+    Args:
+        target: What was loaded.
+        asked: The words of the command line that make it train.
 
     Raises:
         UsageError: If there is nothing to train for.
     """
     if target.targets is None and target.loss is None and not _has_own_loss(target):
         raise UsageError(
-            f"--prove trains, but the batch of {target.name} has no targets and its model no loss of its own: "
-            "return (module, inputs, targets), or take --data digits where that suits the model."
+            f"{asked} needs something to train for, but the batch of {target.name} has no targets "
+            "and its model no loss of its own: return (module, inputs, targets), or take --data digits where that "
+            "suits the model."
         )
     own_loss = target.targets is None or target.loss is not None
     if target.pool is not None and target.pool[1] is not None:
