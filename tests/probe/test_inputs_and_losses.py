@@ -387,7 +387,7 @@ def test_a_model_that_cannot_be_profiled_is_an_error(model: nn.Module, message: 
     [
         ({"effort": "ful"}, "effort must be one of standard, full; got 'ful' \\(did you mean 'full'"),
         ({"rows": 1}, "rows must be at least 2"),
-        ({"draws": 0}, "draws must be at least 1"),
+        ({"draws": 0}, "draws must be a whole number from 1; got 0"),
     ],
 )
 def test_wrong_options_are_an_error(options: dict[str, Any], message: str, x: Tensor):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from leadline._core.checks import check_whole
 from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
 from leadline._core.profile import Profile
@@ -75,8 +76,8 @@ def profile(
     check_choice("effort", effort, ("standard", "full"))
     if rows is not None and not (isinstance(rows, int) and rows >= 2):
         raise UsageError(f"rows must be at least 2 and a whole number, so that rows can be told apart; got {rows!r}.")
-    if not (isinstance(draws, int) and draws >= 1):
-        raise UsageError(f"draws must be at least 1 and a whole number; got {draws!r}.")
+    check_whole("draws", draws, least=1)
+    check_whole("seed", seed)
     if loss is not None and not callable(loss):
         raise UsageError(f"loss must be a function loss(outputs, targets) that returns a scalar; got {loss!r}.")
     if not (callable(layers) or (isinstance(layers, (str, Sequence)) and layers)):

@@ -16,6 +16,7 @@ from leadline._core.randomness import kept_rng
 from leadline.nn.normalisation import recalibrate
 from leadline.probe.inputs import as_batch
 from leadline.probe.loss import Loss, main_output, scalar_loss
+from leadline.train.batches import pairs
 
 STATISTICS = ("running", "batch", "recalibrated")
 
@@ -86,7 +87,7 @@ def evaluate(
             if statistics == "recalibrated":
                 recalibrate(model, calibration or ())
             with _moments_of_batches(model) if statistics == "batch" else nullcontext():
-                for inputs, targets in batches:
+                for inputs, targets in pairs(batches):
                     batch = as_batch(inputs, targets, model)
                     outputs = model(*batch.args, **batch.kwargs)
                     value = _mean_loss(outputs, targets, loss)
