@@ -110,6 +110,11 @@ def test_a_model_without_free_parameters_is_refused():
         relative_loss(nn.ReLU(), torch.zeros(1), torch.zeros(1), steps=[0.1])
 
 
+def test_no_step_is_a_wrong_call():
+    with pytest.raises(UsageError, match=r"`steps` must be a sequence of one step size or more.* got \[\]"):
+        relative_loss(nn.ReLU(), torch.zeros(1), torch.zeros(1), steps=[])
+
+
 def test_a_loss_that_is_no_scalar_is_refused():
     model = mlp(norm=False)
     with pytest.raises(UsageError, match=r"`loss` must give a scalar .* got shape \(2, 3\)"):
