@@ -194,7 +194,7 @@ def test_an_interruption_gives_130_and_leaves_the_earlier_fix(tmp_path: Path, mo
 WRONG = {
     "misspelt recipe": (["mlp:depth=2", "--recipe", "ortogonal"], "did you mean 'orthogonal'"),
     "unknown layers": (["mlp:depth=40", "--layers", "blcks.*"], "blcks"),
-    "nothing to train for": ([f"{MODELS}:unlabelled", "--prove"], "no targets"),
+    "nothing to train for": ([f"{MODELS}:unlabelled", "--prove"], "--prove needs something to train for"),
     "proof of a dry run": (["mlp:depth=2", "--prove", "--dry-run"], "--dry-run"),
     "folder that is a file": (["mlp:depth=2", "--out", str(MODELS)], "it is a file"),
     "folder inside a file": (["mlp:depth=2", "--out", f"{MODELS}/fixed"], "models.py"),

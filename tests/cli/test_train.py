@@ -8,6 +8,8 @@ from safetensors.torch import load_file
 
 from leadline.cli import main
 
+MODELS = Path(__file__).parent / "models.py"
+
 
 def test_it_trains_and_tests_on_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     out, weights, log = tmp_path / "run.json", tmp_path / "w.safetensors", tmp_path / "log.csv"
@@ -36,6 +38,12 @@ def test_the_same_call_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_a_run_that_diverges_gives_1(capsys: pytest.CaptureFixture[str]):
     assert main(["train", "mlp:depth=3", "--optimiser", "sgd", "--lr", "1e20", "--steps", "9"]) == 1
     assert "Diverged: the loss of step" in capsys.readouterr().out
+
+
+def test_a_batch_without_targets_is_refused_in_the_name_of_the_command(capsys: pytest.CaptureFixture[str]):
+    assert main(["train", f"{MODELS}:unlabelled", "--steps", "1"]) == 2
+    err = capsys.readouterr().err
+    assert "leadline train needs something to train for" in " ".join(err.split()) and "--prove" not in err
 
 
 def test_a_batch_of_no_data_set_is_trained_on_as_a_whole(capsys: pytest.CaptureFixture[str]):

@@ -131,7 +131,7 @@ def test_running_statistics_modes_hooks_and_generators_are_put_back(initialise, 
 @pytest.mark.parametrize("initialise", BOTH)
 def test_no_hook_is_left_when_the_model_fails(initialise, generator):
     model = perceptron(2)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(UsageError):
         initialise(model, torch.ones(240, 63), generator=generator)
     assert all(not module._forward_hooks and not module._forward_pre_hooks for module in model.modules())
 
@@ -300,6 +300,24 @@ def test_a_batch_with_fewer_rows_than_outputs_keeps_the_drawn_weight(generator):
 def test_a_wrong_call_is_one_sentence(options, message, generator):
     with pytest.raises(UsageError, match=message):
         orthogonalise(perceptron(2), torch.randn(100, 64, generator=generator), generator=generator, **options)
+
+
+@pytest.mark.parametrize("initialise", [lsuv, orthogonalise])
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((16, 7), "refused `inputs`, so it was left as it is: mat1 and mat2"),
+        ((0, 8), r"must hold samples; got .* \(0, 8\)"),
+    ],
+    ids=["other width", "no sample"],
+)
+def test_inputs_that_do_not_fit_change_no_weight(initialise, shape, message):
+    with seeded(0):
+        model = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(UsageError, match=message):
+        initialise(model, torch.ones(shape), generator=torch.Generator().manual_seed(0))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_fused_projections_get_different_weights(generator):

@@ -1,6 +1,7 @@
 """Convolutions are orthogonal as operators, and singular values of operators are those of the written-down matrix."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -8,7 +9,15 @@ from torch import nn
 
 from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
-from leadline.init import delta_orthogonal, isometry_obstacle, operator_range, operator_singular_values, orthogonal
+from leadline.init import (
+    delta_orthogonal,
+    gaussian,
+    haar,
+    isometry_obstacle,
+    operator_range,
+    operator_singular_values,
+    orthogonal,
+)
 
 CASES = {
     "square": lambda: nn.Conv2d(8, 8, 3),
@@ -179,6 +188,14 @@ def test_dilation_that_shares_a_factor_with_the_stride_skips_pixels():
 def test_a_wrong_call_is_one_sentence(call, message):
     with pytest.raises(UsageError, match=message):
         call()
+
+
+@pytest.mark.parametrize("initialise", [gaussian, haar, delta_orthogonal, orthogonal])
+def test_a_gain_that_is_no_number_is_a_wrong_call(initialise):
+    weight = torch.ones(3, 4)
+    with pytest.raises(UsageError, match="gain must be a finite number; got nan"):
+        initialise(weight, gain=math.nan)
+    assert torch.equal(weight, torch.ones(3, 4))
 
 
 @pytest.mark.parametrize(

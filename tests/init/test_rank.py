@@ -76,3 +76,17 @@ def test_without_a_hidden_layer_it_is_a_wrong_call(generator):
         maximise_rank(nn.Sequential(nn.Linear(64, 2)), images(), generator=generator)
     with pytest.raises(UsageError, match="version must be one of adam, last, growing; got 'sgd'"):
         maximise_rank(perceptron(2, generator), images(), version="sgd", generator=generator)
+
+
+@pytest.mark.parametrize(
+    ("samples", "how", "message"),
+    [
+        (30, {"batch": 0}, "batch must be a whole number from 2; got 0"),
+        (30, {"rounds": -1}, "rounds must be a whole number from 0; got -1"),
+        (0, {}, r"`inputs` must hold samples; got a tensor of shape \(0, 64\)"),
+    ],
+    ids=["batch", "rounds", "samples"],
+)
+def test_what_cannot_be_trained_on_is_a_wrong_call(samples, how, message, generator):
+    with pytest.raises(UsageError, match=message):
+        maximise_rank(perceptron(2, generator), images()[:samples], generator=generator, **how)

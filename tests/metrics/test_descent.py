@@ -91,14 +91,15 @@ def test_inputs_by_name_and_token_logits_are_understood(generator):
             self.embed, self.head = nn.Embedding(7, 4), nn.Linear(4, 7)
 
         def forward(self, *, ids: torch.Tensor) -> dict[str, torch.Tensor]:
-            return {"ids": ids, "scores": self.head(self.embed(ids))}
+            embedded = self.embed(ids)
+            return {"embedded": embedded, "logits": self.head(embedded)}
 
     with kept_rng():
         model = Tokens()
     ids = torch.randint(7, (2, 5), generator=generator)
     got = relative_loss(model, {"ids": ids}, ids, steps=[0.5])
     custom = relative_loss(
-        model, {"ids": ids}, ids, steps=[0.5], loss=lambda out, t: F.cross_entropy(out["scores"].mT, t)
+        model, {"ids": ids}, ids, steps=[0.5], loss=lambda out, t: F.cross_entropy(out["logits"].mT, t)
     )
     assert 0 < got.item() < 1
     assert got.item() == pytest.approx(custom.item(), rel=1e-6)
@@ -107,6 +108,11 @@ def test_inputs_by_name_and_token_logits_are_understood(generator):
 def test_a_model_without_free_parameters_is_refused():
     with pytest.raises(UsageError, match="no parameter that requires a gradient"):
         relative_loss(nn.ReLU(), torch.zeros(1), torch.zeros(1), steps=[0.1])
+
+
+def test_no_step_is_a_wrong_call():
+    with pytest.raises(UsageError, match=r"`steps` must be a sequence of one step size or more.* got \[\]"):
+        relative_loss(nn.ReLU(), torch.zeros(1), torch.zeros(1), steps=[])
 
 
 def test_a_loss_that_is_no_scalar_is_refused():

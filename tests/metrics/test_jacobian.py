@@ -186,5 +186,5 @@ def test_an_output_without_numbers_is_refused():
         def forward(self, x: torch.Tensor) -> str:
             return "none"
 
-    with pytest.raises(UsageError, match=r"must return a float tensor, `.logits` or a collection with one; got str"):
+    with pytest.raises(UsageError, match=r"must return a float tensor, `logits` or a collection with one; got str"):
         jacobian_singular_values(Words(), torch.zeros(2, 3))

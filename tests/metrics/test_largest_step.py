@@ -70,5 +70,7 @@ def test_what_is_not_finite_or_does_not_move_has_no_step():
 def test_wrong_calls_are_refused():
     with pytest.raises(UsageError, match="direction"):
         largest_step(linear(1.0), torch.ones(1, 1), torch.zeros(1, 1), direction="newton")
+    with pytest.raises(UsageError, match="`targets` must be a tensor, unless `loss` is given, .* got NoneType"):
+        largest_step(linear(1.0), torch.ones(1, 1), None)
     with pytest.raises(UsageError, match="no parameter"):
         largest_step(linear(1.0).requires_grad_(False), torch.ones(1, 1), torch.zeros(1, 1))

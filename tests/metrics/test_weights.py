@@ -111,6 +111,23 @@ def test_the_model_is_left_as_it_was():
         weight_spectra(model)
 
 
+@pytest.mark.parametrize("norm", ["weight_norm", "spectral_norm", "orthogonal"])
+def test_a_parametrised_weight_is_the_one_that_is_multiplied_by(norm):
+    with seeded(0):
+        net = nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 4))
+        getattr(nn.utils.parametrizations, norm)(net[0])
+    with untouched(net):
+        found = weight_spectra(net)
+    assert list(found) == ["0.weight", "1.weight"]
+    sigma = torch.linalg.svdvals(net.eval()[0].weight.detach().double())
+    assert found["0.weight"].singular_values == pytest.approx(sigma.tolist(), rel=1e-6)
+
+
+def test_a_model_whose_weight_itself_is_parametrised(generator):
+    net = nn.utils.parametrizations.weight_norm(holding(torch.randn(3, 4, generator=generator)))
+    assert list(weight_spectra(net)) == ["weight"]
+
+
 def test_a_model_without_weights_is_refused():
     with pytest.raises(UsageError, match=r"`model` \(ReLU\) has no float parameter with two axes or more"):
         weight_spectra(nn.ReLU())

@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 import leadline
 from leadline import metrics
 from leadline._core.errors import UsageError
+from leadline._core.randomness import kept_rng
 
 
 class Two(nn.Module):
@@ -197,6 +198,35 @@ def test_the_models_own_loss_counts_without_targets():
     assert (profile.loss_kind, profile.loss) == ("model", pytest.approx(float(model(**inputs).loss.detach())))
 
 
+class Named(nn.Module):
+    """Returns a dict in which what it is trained by does not stand first."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.a, self.b, self.name = nn.Linear(4, 8), nn.Linear(8, 3), name
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        hidden = self.a(x)
+        out = self.b(hidden)
+        return {"hidden": hidden, self.name: out if self.name == "logits" else out.square().mean()}
+
+
+def test_the_logits_of_a_mapping_meet_the_loss(x: Tensor):
+    with kept_rng():
+        model = Named("logits")
+    y = torch.arange(len(x)) % 3
+    profile = leadline.profile(model, x, y)
+    assert profile.loss == pytest.approx(float(F.cross_entropy(model(x)["logits"], y).detach()))
+    assert profile.unused == () and profile.outputs.shape[1:] == (3,)
+
+
+def test_the_loss_of_a_mapping_is_the_models_own(x: Tensor):
+    with kept_rng():
+        model = Named("loss")
+    profile = leadline.profile(model, x)
+    assert (profile.loss_kind, profile.loss) == ("model", pytest.approx(float(model(x)["loss"].detach())))
+
+
 def test_token_logits_are_flattened():
     model, inputs, _ = build("gpt2")
     ids = inputs.pop("labels")
@@ -357,7 +387,7 @@ def test_a_model_that_cannot_be_profiled_is_an_error(model: nn.Module, message: 
     [
         ({"effort": "ful"}, "effort must be one of standard, full; got 'ful' \\(did you mean 'full'"),
         ({"rows": 1}, "rows must be at least 2"),
-        ({"draws": 0}, "draws must be at least 1"),
+        ({"draws": 0}, "draws must be a whole number from 1; got 0"),
     ],
 )
 def test_wrong_options_are_an_error(options: dict[str, Any], message: str, x: Tensor):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tests.architectures import made
+from tests.architectures import build, made
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -97,6 +97,35 @@ def test_weights_used_by_functions_alone_are_no_healthy_model():
 
     with pytest.raises(UsageError, match=r"no layer to measure: of the modules with parameters \(a, b\) none was call"):
         leadline.profile(made(Functions), torch.ones(2, 4))
+
+
+class Headed(nn.Module):
+    """Five matrices that functions multiply with, in front of a module; a position and a query are added or called."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = nn.ParameterList([torch.randn(4, 4) for _ in range(5)])
+        self.position, self.query = nn.Parameter(torch.randn(1, 4)), nn.Parameter(torch.randn(2, 4))
+        self.embed, self.head = nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x) + self.position + self.embed(self.query).sum(0)
+        for weight in self.weights:
+            x = torch.tanh(x @ weight)
+        return self.head(x)
+
+
+def test_weights_that_functions_use_outside_every_layer_are_named():
+    note = (
+        "Functions outside every layer use the weights weights.0, weights.1, weights.2 and 2 more, and what they do "
+        "was not measured; put each into a module of its own."
+    )
+    assert note in leadline.profile(made(Headed), torch.ones(2, 4)).notes
+
+
+@pytest.mark.parametrize("name", ["vit", "gpt2", "resnet"])
+def test_embeddings_and_tokens_are_no_weights_outside_the_layers(name: str):
+    assert not any("outside every layer" in note for note in leadline.profile(*build(name)).notes)
 
 
 def test_chosen_layers_that_do_not_run_are_an_error():

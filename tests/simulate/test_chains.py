@@ -127,6 +127,12 @@ def test_rates_are_over_draws_and_name_what_was_not_measured() -> None:
         found.rate("rms", start=40, stop=40)
 
 
+def test_one_metric_is_named_by_its_name() -> None:
+    chain = Chain(width=4, depth=3)
+    one, listed = (propagate(chain, batch=4, metrics=asked) for asked in ("isometry_gap", ["isometry_gap"]))
+    assert np.array_equal(one.array("isometry_gap"), listed.array("isometry_gap"))
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

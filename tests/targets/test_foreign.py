@@ -147,6 +147,18 @@ def test_what_a_model_raises_is_told_with_its_line(error, said):
         Raising(error)(torch.ones(1))
 
 
+@pytest.mark.parametrize("of", ["module", "tensor"])
+def test_what_a_hook_of_the_backward_pass_raises_is_told_with_its_line(of):
+    x = torch.ones(1, 3, requires_grad=True)
+    layer = nn.ReLU()
+    (layer.register_full_backward_hook if of == "module" else x.register_hook)(lambda *_: 1 / 0)
+    with (
+        pytest.raises(UsageError, match=r"^The model raised ZeroDivisionError: .* \(test_foreign\.py, line"),
+        model_told(),
+    ):
+        layer(x).sum().backward()
+
+
 def test_a_model_without_a_forward_is_told():
     with (
         pytest.raises(UsageError, match=r'NotImplementedError: .*ModuleList\] is missing the required "forward"'),

@@ -59,6 +59,21 @@ def test_lengths_without_a_fixed_point_say_so():
     assert fixed_point("tanh", weight_std=0.9) == 0.0
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: q_map("relu", -1.0, weight_std=1.0),
+        lambda: chi_1("relu", -1.0, weight_std=1.0),
+        lambda: c_map("relu", 0.5, q=-1.0, weight_std=1.0),
+        lambda: fixed_point("relu", start=-1.0, weight_std=1.0),
+    ],
+    ids=["q_map", "chi_1", "c_map", "fixed_point"],
+)
+def test_no_variance_is_negative(call):
+    with pytest.raises(AssumptionError, match="variance of a pre-activation and at least 0, got -1"):
+        call()
+
+
 def test_a_critical_map_that_creeps_is_refused():
     with pytest.raises(AssumptionError, match="has not settled after 200 layers"):
         fixed_point("tanh", weight_std=1.0, steps=200)

@@ -7,7 +7,7 @@ from torch import nn
 from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
 from leadline.nn import FractionalBatchNorm1d
-from leadline.train import evaluate
+from leadline.train import evaluate, fit
 
 
 def parts(n: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
@@ -29,6 +29,20 @@ def test_loss_and_accuracy_are_means_over_samples_of_unequal_batches():
     assert found.loss == pytest.approx(nn.functional.cross_entropy(logits, y).item(), rel=1e-6)
     assert found.accuracy == pytest.approx((logits.argmax(1) == y).double().mean().item())
     assert (found.samples, found.statistics) == (40, "running")
+
+
+class OwnLoss(nn.Linear):
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"loss": super().forward(x).square().mean()}
+
+
+def test_a_loss_that_the_model_returns_under_its_name_is_trained_on_and_evaluated():
+    with seeded(0):
+        net = OwnLoss(6, 2)
+    x, _ = parts()
+    start = evaluate(net, [(x, None)]).loss
+    assert start == pytest.approx(net(x)["loss"].item())
+    assert fit(net, [(x, None)], steps=20, learning_rate=1e-2).losses[-1] < start
 
 
 @pytest.mark.parametrize("kind", [nn.BatchNorm1d, FractionalBatchNorm1d])

@@ -8,7 +8,7 @@ from torch import nn
 
 from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
-from leadline.train import fit
+from leadline.train import fit, shuffled
 
 
 def network(*, dropout: float = 0.0) -> nn.Sequential:
@@ -122,7 +122,8 @@ def test_every_step_is_told():
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"steps": 0}, "at least 1 step; got 0"),
+        ({"steps": 0}, "steps must be a whole number from 1; got 0"),
+        ({"warmup": -1}, "warmup must be a whole number from 0; got -1"),
         ({"learning_rate": -1.0}, "positive and finite; got -1.0"),
         ({"learning_rate": math.inf}, "positive and finite; got inf"),
         ({"optimiser": "adamm"}, "did you mean 'adam'"),
@@ -131,6 +132,12 @@ def test_every_step_is_told():
 def test_a_wrong_argument_is_named(wrong, sentence):
     with pytest.raises(UsageError, match=sentence):
         fit(network(), batches(), **wrong)
+
+
+def test_samples_without_targets_are_not_shuffled():
+    generator = torch.Generator().manual_seed(0)
+    with pytest.raises(UsageError, match="one target for each sample; got 16 samples, 3 targets"):
+        next(shuffled(torch.ones(16, 2), torch.ones(3), size=4, generator=generator))
 
 
 def test_nothing_to_train_is_said():
@@ -211,10 +218,10 @@ def test_bfloat16_runs_the_model_and_leaves_parameters_as_they_are():
         ({"weight_decay": -1.0}, "weight decay must be at least 0"),
         ({"warmup": 150}, "shorter than the 150 steps"),
         ({"clip_norm": 0.0}, "clip_norm must be positive"),
-        ({"accumulate": 0}, "at least 1 batch"),
+        ({"accumulate": 0}, "accumulate must be a whole number from 1; got 0"),
         ({"precision": "float16"}, "precision must be one of"),
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
-        ({"checkpoint_every": 0}, "checkpoint_every=0"),
+        ({"checkpoint_every": 0}, "checkpoint_every must be a whole number from 1; got 0"),
     ],
 )
 def test_settings_out_of_range_are_told(given, sentence):

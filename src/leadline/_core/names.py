@@ -29,6 +29,6 @@ def check_choice(what: str, value: str, known: Iterable[str]) -> str:
     known = list(known)
     if value in known:
         return value
-    guess = nearest(value, known)
+    guess = nearest(value, known) if isinstance(value, str) else None
     hint = f" (did you mean {guess!r}?)" if guess else ""
     raise UsageError(f"{what} must be one of {', '.join(known)}; got {value!r}{hint}.")

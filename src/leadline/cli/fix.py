@@ -59,7 +59,7 @@ def fix(
         step(f"Building {target}")
         given = {name: value for name, value in given.items() if value is not None}
         loaded = load(target, seed=seed, **given)
-        task = trained_on(loaded) if prove else None
+        task = trained_on(loaded, asked="--prove") if prove else None
         step(f"Repairing {target}")
         repair = mended(loaded, recipe=recipe, layers=layers, dry_run=dry_run, force=force, seed=seed)
         if task is not None and repair.recipe:

@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
-from torch import Tensor
 
 from leadline._core.errors import UsageError
+from leadline._core.outputs import named_output
 from leadline._core.records import encode
 from leadline._core.repair import Repair
 from leadline.cli.folder import SEAL, whole_folder
@@ -88,16 +88,21 @@ class Mending:
         ]
 
 
-def trained_on(target: Target) -> Task:
-    """What a proof trains on: all samples where the batch is of a data set, otherwise the batch.
+def trained_on(target: Target, *, asked: str) -> Task:
+    """What a target is trained on: all samples where the batch is of a data set, otherwise the batch.
+
+    Args:
+        target: What was loaded.
+        asked: The words of the command line that make it train.
 
     Raises:
         UsageError: If there is nothing to train for.
     """
     if target.targets is None and target.loss is None and not _has_own_loss(target):
         raise UsageError(
-            f"--prove trains, but the batch of {target.name} has no targets and its model no loss of its own: "
-            "return (module, inputs, targets), or take --data digits where that suits the model."
+            f"{asked} needs something to train for, but the batch of {target.name} has no targets "
+            "and its model no loss of its own: return (module, inputs, targets), or take --data digits where that "
+            "suits the model."
         )
     own_loss = target.targets is None or target.loss is not None
     if target.pool is not None and target.pool[1] is not None:
@@ -108,7 +113,7 @@ def trained_on(target: Target) -> Task:
 def _has_own_loss(target: Target) -> bool:
     batch = as_batch(target.inputs, target.targets, target.model)
     with model_told(), undisturbed(target.model):
-        return isinstance(getattr(target.model(*batch.args, **batch.kwargs), "loss", None), Tensor)
+        return named_output(target.model(*batch.args, **batch.kwargs), "loss") is not None
 
 
 def mended(target: Target, *, seed: int, **how: Any) -> Repaired:

@@ -162,7 +162,7 @@ class Training:
 
     def _batches(self) -> Iterator[tuple[Any, Any]]:
         if self._train is None:
-            return trained_on(self._target).batches(seed=self._seed)
+            return trained_on(self._target, asked="leadline train").batches(seed=self._seed)
         generator = torch.Generator().manual_seed(self._seed)
         return shuffled(*self._train, size=self._size, generator=generator)
 

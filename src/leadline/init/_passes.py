@@ -1,13 +1,17 @@
 """One forward pass in which layers are changed as they run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.parameter import is_lazy
 
+from leadline._core.errors import UsageError
 from leadline._core.randomness import kept_rng
+from leadline._core.refusals import reason
 from leadline.init._attention import arguments, heads, projections, samples_first
 from leadline.init._layer import Layer
 from leadline.init._maps import linear_maps
@@ -48,6 +52,38 @@ def run_once(
             handle.remove()
         for name, buffer in model.named_buffers():
             buffer.copy_(buffers[name])
+
+
+@contextmanager
+def unchanged_on_error(model: nn.Module) -> Iterator[None]:
+    """Parameters and buffers are put back where something fails inside.
+
+    Raises:
+        UsageError: In place of an error by which torch refuses what the model is called with.
+    """
+    kept = [(own, own.detach().clone()) for own in (*model.parameters(), *model.buffers()) if not is_lazy(own)]
+    try:
+        yield
+    except BaseException as error:
+        with torch.no_grad():
+            for own, values in kept:
+                own.copy_(values)
+        why = None if not isinstance(error, Exception) or isinstance(error, UsageError) else reason(error)
+        if why is None:
+            raise
+        raise UsageError(f"The model refused `inputs`, so it was left as it is: {why}.") from error
+
+
+def check_samples(inputs: Any) -> None:
+    """Nothing if every tensor in ``inputs`` holds a sample.
+
+    Raises:
+        UsageError: If one is empty.
+    """
+    given = inputs.values() if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple) else (inputs,)
+    for tensor in given:
+        if isinstance(tensor, Tensor) and tensor.numel() == 0:
+            raise UsageError(f"`inputs` must hold samples; got a tensor of shape {tuple(tensor.shape)}.")
 
 
 def layers_of(model: nn.Module, where: Where | None) -> list[Layer]:

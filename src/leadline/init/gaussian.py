@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from leadline._core.checks import check_finite
 from leadline.init._fill import T, fill, normal
 from leadline.init._maps import LinearMap
 from leadline.init.gains import ActivationLike, gain
@@ -40,6 +41,7 @@ def gaussian(target: T, *, gain: float = 1.0, generator: torch.Generator | None 
         >>> round(weight.var().item() * 400, 2)
         1.0
     """
+    check_finite("gain", gain)
     return _filled(target, lambda entry: gain**2 / entry.fan_in, generator=generator, embeddings=embeddings)
 
 

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from leadline._core.checks import check_finite
 from leadline.init._fill import T, fill, normal
 from leadline.init._maps import LinearMap
 
@@ -43,6 +44,7 @@ def haar(target: T, *, gain: float = 1.0, generator: torch.Generator | None = No
         >>> torch.allclose(weight @ weight.T, torch.eye(2), atol=1e-6)
         True
     """
+    check_finite("gain", gain)
 
     def sample(entry: LinearMap, own: torch.Generator) -> Tensor:
         columns = entry.inputs * math.prod(entry.kernel)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from leadline._core.checks import check_finite
 from leadline._core.errors import UsageError
 from leadline.init._fill import T, fill
 from leadline.init._maps import LinearMap, convolution
@@ -45,6 +46,7 @@ def delta_orthogonal(
         >>> kernel.abs().amax((0, 1)).count_nonzero().item()
         1
     """
+    check_finite("gain", gain)
 
     def sample(entry: LinearMap, own: torch.Generator) -> Tensor:
         return _kernel(entry, _block(entry, own), centred=True).mul_(gain)
@@ -91,6 +93,7 @@ def orthogonal(
         >>> torch.allclose(kernel.sum((-2, -1)) @ kernel.sum((-2, -1)).T, torch.eye(4), atol=1e-5)
         True
     """
+    check_finite("gain", gain)
 
     def sample(entry: LinearMap, own: torch.Generator) -> Tensor:
         block = _block(entry, own)

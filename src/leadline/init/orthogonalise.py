@@ -14,7 +14,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
 from leadline.init._layer import Layer
-from leadline.init._passes import run_once
+from leadline.init._passes import check_samples, run_once, unchanged_on_error
 from leadline.init.orthogonal import delta_orthogonal
 from leadline.metrics import orthogonality_gap
 
@@ -104,7 +104,7 @@ def orthogonalise(
     for name, value in (("held_out", held_out), ("clamp", clamp)):
         if not 0 < value < 1:
             raise UsageError(f"`{name}` must lie between 0 and 1, got {value}.")
-    delta_orthogonal(model, generator=generator)
+    check_samples(inputs)
     steps: list[Orthogonalised] = []
 
     def set_weight(layer: Layer, x: Tensor) -> None:
@@ -115,7 +115,9 @@ def orthogonalise(
             raise UsageError(f"{len(x)} samples are too few to hold {held_out:g} of them out: pass a larger batch.")
         steps.append(_set(layer, x[:count], x[count:], exponent=exponent, clamp=clamp, scale=scale))
 
-    run_once(model, inputs, where=where, before=set_weight)
+    with unchanged_on_error(model):
+        delta_orthogonal(model, generator=generator)
+        run_once(model, inputs, where=where, before=set_weight)
     return steps
 
 

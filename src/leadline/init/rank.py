@@ -9,12 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from leadline._core.checks import check_whole
 from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
 from leadline._core.randomness import kept_rng
 from leadline.init._fill import own_generator
 from leadline.init._layer import Layer
-from leadline.init._passes import call, run_once
+from leadline.init._passes import call, check_samples, run_once, unchanged_on_error
 
 _EVERY = 4  # layers between the losses of the growing version
 
@@ -62,7 +63,7 @@ def maximise_rank(
         model: The model, which is run in the mode it is in.
         inputs: A tensor, a tuple of positional or a mapping of keyword arguments, samples along their first axes.
         version: One of the three above.
-        batch: Samples of a batch: 64 and, growing, 32 in the paper.
+        batch: Samples of a batch, from 2: 64 and, growing, 32 in the paper.
         rounds: Batches drawn; 1000 in the paper. Of the growing version passes over depth, 1.
         steps: Steps on each batch: 40; of the growing version on each depth: 5 or 80.
         generator: Draws the batches; without one, a seed of the operating system.
@@ -72,7 +73,8 @@ def maximise_rank(
         left.
 
     Raises:
-        UsageError: If there is no such version, or the model runs fewer than two layers with weights.
+        UsageError: If an argument is out of range, ``inputs`` hold no sample or do not fit it, or the model runs fewer
+            than two layers with weights.
 
     Source:
         daneshmand2020, section 5 and the authors' code of figures 4 and 6; Adam is leadline's own.
@@ -87,14 +89,19 @@ def maximise_rank(
         (True, True)
     """
     check_choice("version", version, ("adam", "last", "growing"))
+    check_whole("batch", batch, least=2)
+    check_whole("rounds", rounds, least=0)
+    check_whole("steps", steps, least=0)
+    check_samples(inputs)
     order: list[Layer] = []
     running = set(model.modules())  # not the projections inside torch's attention
-    run_once(
-        model,
-        _taken(inputs, slice(0, 2)),
-        where=None,
-        before=lambda layer, _: order.append(layer) if layer.module in running else None,
-    )
+    with unchanged_on_error(model):
+        run_once(
+            model,
+            _taken(inputs, slice(0, 2)),
+            where=None,
+            before=lambda layer, _: order.append(layer) if layer.module in running else None,
+        )
     if len(order) < 2:
         raise UsageError(f"The model runs {len(order)} layers with weights: without a hidden layer there is no rank.")
     shuffled = torch.randperm(_count(inputs), generator=own_generator(generator, torch.device("cpu"))).tolist()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from leadline.init._layer import Layer
-from leadline.init._passes import run_once
+from leadline.init._passes import check_samples, run_once, unchanged_on_error
 from leadline.init.orthogonal import delta_orthogonal
 
 
@@ -60,7 +60,7 @@ def lsuv(
         What was done, in order of execution.
 
     Raises:
-        UsageError: If ``model`` has no values yet.
+        UsageError: If ``model`` has no values yet, or ``inputs`` hold no sample or do not fit it; then it is unchanged.
 
     Source:
         mishkin2016, algorithm 1, with one pass in place of its loop.
@@ -75,8 +75,7 @@ def lsuv(
         >>> round(net(x).std(correction=0).item(), 4)
         1.0
     """
-    if draw is not None:
-        draw(model, generator=generator)
+    check_samples(inputs)
     steps: list[Scaled] = []
 
     def scale(layer: Layer, output: Tensor) -> Tensor:
@@ -90,5 +89,8 @@ def lsuv(
         layer.scale(factor)
         return linear * factor + layer.bias
 
-    run_once(model, inputs, where=where, after=scale)
+    with unchanged_on_error(model):
+        if draw is not None:
+            draw(model, generator=generator)
+        run_once(model, inputs, where=where, after=scale)
     return steps

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from leadline._core.errors import UsageError
+from leadline._core.outputs import named_output
 from leadline._core.randomness import kept_rng
 
 
@@ -24,15 +25,16 @@ def call(model: nn.Module, parameters: Mapping[str, Tensor], buffers: Mapping[st
 
 
 def main_output(outputs: Any) -> Tensor:
-    """The output that meets a loss: the tensor itself, ``.logits``, or the first float tensor in a collection."""
+    """The output that meets a loss: the tensor itself, the ``logits``, or the first float tensor in a collection."""
     if isinstance(outputs, Tensor):
         return outputs
-    if isinstance(getattr(outputs, "logits", None), Tensor):
-        return outputs.logits
+    logits = named_output(outputs, "logits")
+    if logits is not None:
+        return logits
     parts = outputs.values() if isinstance(outputs, Mapping) else outputs if isinstance(outputs, (tuple, list)) else ()
     for part in parts:
         if isinstance(part, Tensor) and part.is_floating_point():
             return part
     raise UsageError(
-        f"The model must return a float tensor, `.logits` or a collection with one; got {type(outputs).__name__}."
+        f"The model must return a float tensor, `logits` or a collection with one; got {type(outputs).__name__}."
     )

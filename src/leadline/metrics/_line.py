@@ -68,8 +68,12 @@ def landscape(model: nn.Module, inputs: Any, targets: Any, loss: Loss | None = N
     return Landscape(start=start, free=free, gradient=gradient, loss=torch.no_grad()(value), slope=slope)
 
 
-def _default_loss(outputs: Any, targets: Tensor) -> Tensor:
+def _default_loss(outputs: Any, targets: Any) -> Tensor:
     outputs = main_output(outputs)
+    if not isinstance(targets, Tensor):
+        raise UsageError(
+            f"`targets` must be a tensor, unless `loss` is given, which takes them; got {type(targets).__name__}."
+        )
     if targets.is_floating_point():
         return F.mse_loss(outputs, targets)
     if outputs.shape[:-1] == targets.shape:  # classes on the last axis, as in token logits

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from leadline._core.errors import UsageError
 from leadline.metrics._line import landscape
 
 
@@ -32,13 +33,13 @@ def relative_loss(
         targets: What the loss compares with.
         steps: Step sizes $s$; the paper takes a logarithmic grid from 1e-5 to 0.2.
         loss: Maps outputs and targets to a scalar. By default cross entropy for integer targets and mean square for
-            float ones, of the output itself, its ``.logits`` or its first float tensor.
+            float ones, of the output itself, its ``logits`` or its first float tensor.
 
     Returns:
         One ratio a step, in the dtype of the loss; ``inf`` or ``nan`` where the step diverges, ``nan`` for a loss of 0.
 
     Raises:
-        UsageError: If no parameter requires a gradient, or the loss is no scalar that depends on one.
+        UsageError: If there is no step, no parameter requires a gradient, or the loss is no scalar that depends on one.
 
     Source:
         bjorck2018, figure of the loss along the step.
@@ -51,6 +52,8 @@ def relative_loss(
         >>> relative_loss(net, torch.ones(1, 1), torch.zeros(1, 1), steps=[0.0, 0.25, 1.0]).detach()
         tensor([1.0000, 0.2500, 1.0000])
     """
+    sizes = torch.as_tensor(steps, dtype=torch.float64)
+    if sizes.ndim != 1 or not len(sizes):
+        raise UsageError(f"`steps` must be a sequence of one step size or more, such as [0.1]; got {steps!r}.")
     around = landscape(model, inputs, targets, loss)
-    sizes = steps.tolist() if isinstance(steps, Tensor) else steps
-    return torch.stack([around.loss(around.moved(step, around.gradient)) / around.start for step in sizes])
+    return torch.stack([around.loss(around.moved(step, around.gradient)) / around.start for step in sizes.tolist()])

@@ -27,7 +27,7 @@ def jacobian_singular_values(
     from random halves of the batch) only the diagonal blocks are formed: ``batch`` times less work and memory.
 
     Args:
-        model: Any module whose main output (itself, ``.logits``, or the first float tensor) is differentiable.
+        model: Any module whose main output (itself, its ``logits``, or the first float tensor) is differentiable.
         inputs: The batch, a float tensor ``(batch, *features)``.
         dtype: Dtype that parameters, buffers and inputs are converted to for this; by default each keeps its own. In
             float32 what lies below 1e-7 of the largest is rounding: deep products want ``torch.float64``.

@@ -1,10 +1,12 @@
 """The spectra of all weights of a model."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from leadline._core.errors import UsageError
 from leadline._core.weights import WeightSpectrum
@@ -26,6 +28,8 @@ def weight_spectra(model: nn.Module) -> dict[str, WeightSpectrum]:
     about 1e-16 times the squared condition number: at most 1e-8, because beyond a condition number of 1e4 they come
     from ``svdvals`` in float64.
 
+    A parametrised weight is the one that its layer multiplies by in eval mode, under its own name.
+
     Args:
         model: Any module.
 
@@ -46,15 +50,41 @@ def weight_spectra(model: nn.Module) -> dict[str, WeightSpectrum]:
         >>> spectrum.singular_values, spectrum.condition_number, spectrum.stable_rank
         ((2.0, 1.0), 2.0, 1.25)
     """
-    weights = {
-        name: parameter
-        for name, parameter in model.named_parameters()
-        if parameter.ndim >= 2 and parameter.is_floating_point() and parameter.numel() > 0
-    }
-    if not weights:
-        raise UsageError(f"`model` ({type(model).__name__}) has no float parameter with two axes or more.")
     with torch.no_grad():
-        return {name: _spectrum(parameter) for name, parameter in weights.items()}
+        spectra = {
+            name: _spectrum(weight)
+            for name, weight in _weights(model)
+            if weight.ndim >= 2 and weight.is_floating_point() and weight.numel() > 0
+        }
+    if not spectra:
+        raise UsageError(f"`model` ({type(model).__name__}) has no float parameter with two axes or more.")
+    return spectra
+
+
+def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The parameters by name, and in place of what parametrisations hold the weights that they make of it."""
+    made: set[str] = set()
+    for name, parameter in model.named_parameters():
+        path, _, held = f".{name}".partition(".parametrizations.")
+        module, key = model.get_submodule(path[1:]) if held else model, held.partition(".")[0]
+        if not held or not parametrize.is_parametrized(module, key):
+            yield name, parameter
+        elif (own := f"{path}.{key}"[1:]) not in made:
+            made.add(own)
+            yield own, _made(module, key)
+
+
+def _made(module: nn.Module, key: str) -> Tensor:
+    """A parametrised weight, without the step of power iteration that spectral normalisation takes in training."""
+    steps = list(module.get_submodule(f"parametrizations.{key}").modules())
+    modes = [step.training for step in steps]
+    try:
+        for step in steps:
+            step.training = False
+        return getattr(module, key)
+    finally:
+        for step, training in zip(steps, modes, strict=True):
+            step.training = training
 
 
 def _spectrum(parameter: Tensor) -> WeightSpectrum:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from leadline._core.checks import check_whole
 from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
 from leadline._core.profile import Profile
@@ -39,8 +40,9 @@ def profile(
         inputs: A tensor, a tuple of positional or a mapping of keyword arguments, or any other one argument that holds
             tensors, as a packed sequence or a list. Samples lie along the first axis.
         targets: What the loss compares with. Integers mean cross entropy (token logits are flattened), floats mean
-            square error; without targets the model's own ``outputs.loss`` counts or, where it has none, the product
-            of all float outputs with one fixed random direction of unit length, so that gradients need no labels.
+            square error, of the outputs' ``logits`` where they have such an attribute or key; without targets their own
+            ``loss`` counts or, where there is none, the product of all float outputs with one fixed random direction
+            of unit length, so that gradients need no labels.
         loss: ``loss(outputs, targets)``, a scalar, in place of these. The outputs are given as the model returns them.
         layers: ``"blocks"``: the innermost repeated units and the leaves with parameters outside them; ``"leaves"``:
             all modules without modules inside; one or more fnmatch patterns on dotted names; or a predicate
@@ -74,8 +76,8 @@ def profile(
     check_choice("effort", effort, ("standard", "full"))
     if rows is not None and not (isinstance(rows, int) and rows >= 2):
         raise UsageError(f"rows must be at least 2 and a whole number, so that rows can be told apart; got {rows!r}.")
-    if not (isinstance(draws, int) and draws >= 1):
-        raise UsageError(f"draws must be at least 1 and a whole number; got {draws!r}.")
+    check_whole("draws", draws, least=1)
+    check_whole("seed", seed)
     if loss is not None and not callable(loss):
         raise UsageError(f"loss must be a function loss(outputs, targets) that returns a scalar; got {loss!r}.")
     if not (callable(layers) or (isinstance(layers, (str, Sequence)) and layers)):

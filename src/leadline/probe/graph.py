@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -29,6 +29,11 @@ _PARAMETER = "torch::autograd::AccumulateGrad"
 REENTRANT = "CheckpointFunctionBackward"  # a checkpoint that runs the model again in a backward pass of its own
 _SUMS = {"AddBackward0"}
 _OF_WEIGHTS = {"TBackward0", "ToCopyBackward0"}  # what stands between a weight and the operation that takes it
+_PARTS = _OF_WEIGHTS | RESHAPING | {"SelectBackward0", "SplitBackward0", "UnbindBackward0"}  # the same, of stacked ones
+_PRODUCTS = {
+    "AddbmmBackward0", "AddmmBackward0", "AddmvBackward0", "BaddbmmBackward0", "BmmBackward0", "ConvolutionBackward0",
+    "LinearBackward0", "MmBackward0", "MvBackward0",
+}  # fmt: skip
 
 
 def inputs_of(node: Node) -> list[Node]:
@@ -87,9 +92,16 @@ def graph_behind(loss: Tensor, *, made: int) -> Graph:
     return Graph(nodes=list(operands), operands=operands, consumers=consumers, uses=uses)
 
 
-def _parameter(node: Node) -> int:
+def parameters_multiplied(node: Node) -> set[int]:
+    """``id`` of each parameter that ``node`` takes a matrix product or a convolution with, whole or in parts."""
+    if node.name() not in _PRODUCTS:
+        return set()
+    return {_parameter(other, through=_PARTS) for other, _ in node.next_functions if other is not None} - {0}
+
+
+def _parameter(node: Node, *, through: Collection[str] = _OF_WEIGHTS) -> int:
     """``id`` of the parameter that ``node`` hands on, and 0 where it is something else."""
-    while node.name() in _OF_WEIGHTS and node.next_functions and node.next_functions[0][0] is not None:
+    while node.name() in through and node.next_functions and node.next_functions[0][0] is not None:
         node = node.next_functions[0][0]
     return id(node.variable) if node.name() == _PARAMETER else 0  # pyright: ignore[reportAttributeAccessIssue]
 

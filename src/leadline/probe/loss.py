@@ -8,15 +8,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from leadline._core.errors import UsageError
+from leadline._core.outputs import named_output
 from leadline.probe.inputs import first_float, tensors
 
 Loss = Callable[[Any, Any], Tensor]
 
 
 def main_output(outputs: Any) -> Tensor | None:
-    """The tensor that meets the loss: the tensor itself, ``.logits``, or the first float tensor."""
-    logits = getattr(outputs, "logits", None)
-    return logits if isinstance(logits, Tensor) else first_float(outputs)
+    """The tensor that meets the loss: the tensor itself, the ``logits``, or the first float tensor."""
+    logits = named_output(outputs, "logits")
+    return first_float(outputs) if logits is None else logits
 
 
 def scalar_loss(outputs: Any, targets: Any, loss: Loss | None, *, seed: int) -> tuple[Tensor, str]:
@@ -27,8 +28,8 @@ def scalar_loss(outputs: Any, targets: Any, loss: Loss | None, *, seed: int) -> 
     """
     if loss is not None:
         return _checked_scalar(loss(outputs, targets)), "custom"
-    own = getattr(outputs, "loss", None)
-    if targets is None and isinstance(own, Tensor) and own.numel() == 1:
+    own = named_output(outputs, "loss")
+    if targets is None and own is not None and own.numel() == 1:
         return own.reshape(()), "model"
     output = main_output(outputs)
     if output is None or not any(t.requires_grad for t in tensors(outputs)):

@@ -12,6 +12,7 @@ from torch.autograd.graph import Node
 
 from leadline._core.profile import LayerProfile, Profile
 from leadline._core.unstored import UnstoredWeight
+from leadline._core.wording import listed
 from leadline._version import __version__
 from leadline.probe.active import Active, ByLayer, activation_metrics, deadest, most_saturated, parts_of
 from leadline.probe.capture import Call
@@ -22,7 +23,7 @@ from leadline.probe.modules import Anatomy, is_leaf, kind
 from leadline.probe.outputs import Side
 from leadline.probe.rows import SEQUENCES
 from leadline.probe.streams import Residual
-from leadline.probe.usage import small_batch_norms, unused_modules
+from leadline.probe.usage import small_batch_norms, unused_modules, weights_without_layer
 from leadline.probe.weights import Weights
 
 
@@ -235,6 +236,12 @@ def _notes(done: Pass) -> Iterator[str]:
     if unread:
         named = f"{', '.join(list(unread)[:3])}{f' and {len(unread) - 3} more' if len(unread) > 3 else ''}"
         yield f"Outputs that are complex, or inside a transform of torch.func, were not measured: {named}."
+    functional = weights_without_layer(done.parts, done.calls, done.layers, done.behind)
+    if functional:
+        yield (
+            f"Functions outside every layer use the weights {listed(functional)}, and what they do was not measured; "
+            "put each into a module of its own."
+        )
     if done.late:
         yield f"Modules that the model made while it ran were not measured: {', '.join(done.late)}; profile it again."
     if done.written:

@@ -1,12 +1,11 @@
 """A batch that a model cannot take: which module refused it, and what that module was given."""
 
-import dis
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any
 
 from leadline._core.errors import UsageError
+from leadline._core.refusals import REFUSALS, reason
 from leadline.probe.capture import Call, Tape
 from leadline.probe.inputs import tensors
 from leadline.probe.modules import kind
@@ -26,12 +25,13 @@ def refusals_named(tape: Tape) -> Iterator[None]:
         yield
     except UsageError:
         raise
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+    except REFUSALS as error:
         if out_of_memory(error):
             raise UsageError(_too_large(tape)) from error
-        if isinstance(error, RuntimeError) and (type(error) is not RuntimeError or _raised_by_hand(error)):
+        why = reason(error)
+        if why is None:
             raise
-        raise UsageError(_sentence(tape, error)) from error
+        raise UsageError(_sentence(tape, why)) from error
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -39,23 +39,10 @@ def out_of_memory(error: Exception) -> bool:
     return "can't allocate memory" in str(error)
 
 
-def _raised_by_hand(error: BaseException) -> bool:
-    """Whether a ``raise`` statement outside torch made the error, and not a call into torch."""
-    frame = error.__traceback__
-    while isinstance(frame, TracebackType) and frame.tb_next is not None:
-        frame = frame.tb_next
-    if frame is None:
-        return False
-    code = frame.tb_frame.f_code
-    operation = dis.opname[code.co_code[frame.tb_lasti]]
-    return operation == "RAISE_VARARGS" and not frame.tb_frame.f_globals.get("__name__", "").startswith("torch.")
-
-
-def _sentence(tape: Tape, error: Exception) -> str:
-    reason = " ".join((str(error).strip().splitlines() or [type(error).__name__])[0].split()).rstrip(".")
+def _sentence(tape: Tape, why: str) -> str:
     if not tape.running:
-        return f"The model refused its input: {reason}."
-    return f"{_described(tape.running[-1])} refused its input of {_shapes(tape.running[-1].arguments)}: {reason}."
+        return f"The model refused its input: {why}."
+    return f"{_described(tape.running[-1])} refused its input of {_shapes(tape.running[-1].arguments)}: {why}."
 
 
 def _too_large(tape: Tape) -> str:

@@ -1,11 +1,13 @@
-"""Facts about modules that no layer's numbers tell: never used, few values per channel, where nan begins."""
+"""Facts that no layer's numbers tell: modules never used, weights of no layer, few values per channel."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
+from torch.autograd.graph import Node
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from leadline.probe.capture import Call
+from leadline.probe.graph import number_of, parameters_multiplied
 from leadline.probe.modules import Anatomy, prefixes
 from leadline.probe.rows import feature_axis
 
@@ -37,6 +39,34 @@ def _is_used(path: str, parts: Anatomy, met: Collection[str], reached: Collectio
 def _outermost(path: str, busy: Collection[str]) -> str:
     """The outermost module around ``path`` of which nothing is used."""
     return next((outer for outer in prefixes(path) if outer not in busy), path)
+
+
+def weights_without_layer(
+    parts: Anatomy, calls: Sequence[Call], layers: Sequence[Call], nodes: Iterable[Node]
+) -> list[str]:
+    """Names of the weights that no layer holds and that functions outside all modules with parameters multiply with.
+
+    Embeddings and tokens that are added, and what modules are called with, are none.
+    """
+    watched = {call.path for call in layers}
+    loose = {
+        id(parameter): name
+        for name, parameter in parts.parameters.items()
+        if parameter.ndim >= 2 and parameter.requires_grad and watched.isdisjoint(prefixes(name))
+    }
+    if not loose:
+        return []
+    for call in layers:
+        for shared in call.module.parameters():
+            loose.pop(id(shared), None)
+    spans = [(call.start, call.stop) for call in calls if call.carries or call.path in watched]
+    used = {
+        parameter
+        for node in nodes
+        for parameter in parameters_multiplied(node).intersection(loose)
+        if not any(start <= number_of(node) < stop for start, stop in spans)
+    }
+    return [name for parameter, name in loose.items() if parameter in used]
 
 
 def small_batch_norms(calls: Sequence[Call]) -> dict[str, int]:

@@ -38,7 +38,7 @@ def propagate(
     seed: int = 0,
     backward: bool = True,
     loss: str = "cotangent",
-    metrics: Collection[str] = METRICS,
+    metrics: str | Collection[str] = METRICS,
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
     segment: int | None = None,
@@ -65,7 +65,7 @@ def propagate(
             is the same, the numbers are others.
         loss: ``"cotangent"`` (a random gradient of norm 1 at the output) or ``"cross_entropy"`` (the mean over the
             batch, of random labels and a Gaussian linear head with 10 classes and entries of variance $1/d$).
-        metrics: What is measured of the input and behind every layer, among ``rms`` and the metrics of
+        metrics: What is measured of the input and behind every layer, one or several of ``rms`` and the metrics of
             ``leadline.metrics`` by name; ``numerical_rank`` counts in ``dtype``.
         dtype: Of the states: float32 or float64. Metrics are taken in float64 from Gram matrices.
         device: Where.
@@ -90,6 +90,7 @@ def propagate(
         4
     """
     check_choice("loss", loss, LOSSES)
+    metrics = (metrics,) if isinstance(metrics, str) else metrics
     for name in metrics:
         check_choice("metrics", name, METRICS)
     if draws < 1 or batch < 1 or (segment is not None and segment < 1):

@@ -53,8 +53,8 @@ def model_told() -> Iterator[None]:
     """What a model raises inside, its ``sys.exit`` included, becomes a ``UsageError``; other errors go through.
 
     Raises:
-        UsageError: In place of an error that passed through a module's call, or a function's backward, after the last
-            line of leadline that it passed through.
+        UsageError: In place of an error that passed through a module's call, or a backward pass, after the last line
+            of leadline that it passed through.
     """
     try:
         yield
@@ -83,8 +83,13 @@ def _is_of(frame: FrameType, package: str) -> bool:
 
 
 def _runs_a_model(frame: FrameType) -> bool:
+    """Whether it is a module's call, a function's backward, or the backward pass, in which hooks run too."""
     place = frame.f_globals.get("__name__"), frame.f_code.co_name
-    return place in (("torch.nn.modules.module", "_call_impl"), ("torch.autograd.function", "apply"))
+    return place in (
+        ("torch.nn.modules.module", "_call_impl"),
+        ("torch.autograd.function", "apply"),
+        ("torch.autograd.graph", "_engine_run_backward"),
+    )
 
 
 @contextmanager

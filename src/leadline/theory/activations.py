@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr
 
+from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
 
 ArrayFunction = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -39,7 +40,7 @@ def activation(name: str | Activation) -> Activation:
         The activation with torch's default parameters (slope .01 of the leaky ReLU, alpha 1 of ELU and CELU).
 
     Raises:
-        UsageError: If no activation has that name; the nearest is offered.
+        UsageError: If it is no name, or no activation has that one; the nearest is offered.
 
     Example:
         >>> activation("LeakyReLU").name
@@ -49,6 +50,10 @@ def activation(name: str | Activation) -> Activation:
     """
     if isinstance(name, Activation):
         return name
+    if not isinstance(name, str):
+        kind = name.__name__ if isinstance(name, type) else type(name).__name__
+        hint = f": give its name, {kind!r}" if kind in TORCH_NAMES else ""
+        raise UsageError(f"An activation is a name, such as 'relu', or a theory.Activation; got {kind}{hint}.")
     name = TORCH_NAMES.get(name, name)
     return ACTIVATIONS[check_choice("activation", name, ACTIVATIONS)]
 

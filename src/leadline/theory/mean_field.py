@@ -30,6 +30,7 @@ def q_map(phi: str | Activation, q: float, *, weight_std: float, bias_std: float
 
     Raises:
         UsageError: If no activation has that name.
+        AssumptionError: If ``q`` is no variance.
 
     Source:
         poole2016, eq. 3.
@@ -38,7 +39,13 @@ def q_map(phi: str | Activation, q: float, *, weight_std: float, bias_std: float
         >>> round(q_map("relu", 3.0, weight_std=2**0.5), 12)
         3.0
     """
-    return weight_std**2 * moments(phi, std=math.sqrt(q)).second + bias_std**2
+    return weight_std**2 * moments(phi, std=_length(q)).second + bias_std**2
+
+
+def _length(q: float) -> float:
+    if q < 0:
+        raise AssumptionError(f"q is the variance of a pre-activation and at least 0, got {q:.6g}.")
+    return math.sqrt(q)
 
 
 def fixed_point(
@@ -102,6 +109,7 @@ def chi_1(phi: str | Activation, q: float, *, weight_std: float) -> float:
 
     Raises:
         UsageError: If no activation has that name.
+        AssumptionError: If ``q`` is no variance.
 
     Source:
         schoenholz2017, eq. 5.
@@ -110,7 +118,7 @@ def chi_1(phi: str | Activation, q: float, *, weight_std: float) -> float:
         >>> round(chi_1("relu", 1.0, weight_std=2**0.5), 12)
         1.0
     """
-    return weight_std**2 * moments(phi, std=math.sqrt(q)).slope_second
+    return weight_std**2 * moments(phi, std=_length(q)).slope_second
 
 
 def c_map(phi: str | Activation, c: float, *, q: float, weight_std: float, bias_std: float = 0.0) -> float:
@@ -132,7 +140,7 @@ def c_map(phi: str | Activation, c: float, *, q: float, weight_std: float, bias_
 
     Raises:
         UsageError: If no activation has that name.
-        AssumptionError: If ``c`` is no correlation.
+        AssumptionError: If ``c`` is no correlation, or ``q`` no variance.
 
     Source:
         poole2016, eq. 5.

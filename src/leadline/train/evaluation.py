@@ -11,10 +11,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
+from leadline._core.outputs import named_output
 from leadline._core.randomness import kept_rng
 from leadline.nn.normalisation import recalibrate
 from leadline.probe.inputs import as_batch
 from leadline.probe.loss import Loss, main_output, scalar_loss
+from leadline.train.batches import pairs
 
 STATISTICS = ("running", "batch", "recalibrated")
 
@@ -85,7 +87,7 @@ def evaluate(
             if statistics == "recalibrated":
                 recalibrate(model, calibration or ())
             with _moments_of_batches(model) if statistics == "batch" else nullcontext():
-                for inputs, targets in batches:
+                for inputs, targets in pairs(batches):
                     batch = as_batch(inputs, targets, model)
                     outputs = model(*batch.args, **batch.kwargs)
                     value = _mean_loss(outputs, targets, loss)
@@ -110,8 +112,8 @@ def evaluate(
 def _mean_loss(outputs: Any, targets: Any, loss: Loss | None) -> float:
     if loss is not None:
         return float(loss(outputs, targets))
-    own, output = getattr(outputs, "loss", None), main_output(outputs)
-    if targets is None and isinstance(own, Tensor):
+    own, output = named_output(outputs, "loss"), main_output(outputs)
+    if targets is None and own is not None:
         return own.item()
     if targets is None or output is None:
         raise UsageError("There is nothing to evaluate: the batch has no targets, and the model no loss of its own.")

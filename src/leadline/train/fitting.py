@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from leadline._core.checks import check_whole
 from leadline._core.errors import UsageError
 from leadline._core.losses import settled
 from leadline._core.randomness import seeded
 from leadline._core.unstored import refuse_unstored
 from leadline.probe.inputs import as_batch
 from leadline.probe.loss import Loss, scalar_loss
+from leadline.train.batches import pairs
 from leadline.train.checkpoints import Checkpoint
 from leadline.train.logs import forget, writer
 from leadline.train.monitoring.monitor import Monitor
@@ -123,8 +125,7 @@ def fit(
         steps=steps, optimiser=optimiser, learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay,
         schedule=schedule, warmup=warmup, clip_norm=clip_norm, accumulate=accumulate, precision=precision, seed=seed,
     )  # fmt: skip
-    if checkpoint_every < 1:
-        raise UsageError(f"A checkpoint is written every step or less often; got checkpoint_every={checkpoint_every}.")
+    check_whole("checkpoint_every", checkpoint_every, least=1)
     refuse_unstored(model, optimiser=optimiser)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
@@ -168,7 +169,7 @@ def _taken(
     taken, micro, needed = 0, list[tuple[Any, Any]](), steps * accumulate
     while taken < needed:
         before = taken
-        for batch in batches:
+        for batch in pairs(batches):
             taken += 1
             if taken > done * accumulate:
                 micro.append(batch)

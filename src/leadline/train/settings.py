@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
+from leadline._core.checks import check_whole
 from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
 
@@ -40,8 +41,10 @@ class Settings:
         check_choice("optimiser", self.optimiser, OPTIMISERS)
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("precision", self.precision, PRECISIONS)
-        if self.steps < 1:
-            raise UsageError(f"Training takes at least 1 step; got {self.steps}.")
+        check_whole("steps", self.steps, least=1)
+        check_whole("warmup", self.warmup, least=0)
+        check_whole("accumulate", self.accumulate, least=1)
+        check_whole("seed", self.seed)
         if not 0 < self.learning_rate < math.inf:
             raise UsageError(f"The learning rate must be positive and finite; got {self.learning_rate}.")
         if not 0 <= self.momentum < 1:
@@ -50,12 +53,10 @@ class Settings:
             raise UsageError(f"momentum is that of optimiser='sgd'; {self.optimiser} has averages of its own.")
         if self.weight_decay is not None and not 0 <= self.weight_decay < math.inf:
             raise UsageError(f"The weight decay must be at least 0 and finite; got {self.weight_decay}.")
-        if not 0 <= self.warmup < self.steps:
+        if self.warmup >= self.steps:
             raise UsageError(f"The warm-up must be shorter than the {self.steps} steps; got {self.warmup}.")
         if self.clip_norm is not None and not 0 < self.clip_norm < math.inf:
             raise UsageError(f"clip_norm must be positive and finite; got {self.clip_norm}.")
-        if self.accumulate < 1:
-            raise UsageError(f"A step accumulates at least 1 batch; got {self.accumulate}.")
 
     def update(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of ``torch.optim``."""

@@ -33,13 +33,14 @@ def adapted(activation: Elementwise) -> Activation:
         Function, derivative and breakpoints within 12 of zero.
 
     Raises:
-        UsageError: If it is not elementwise, changes its argument, is not finite, or jumps.
+        UsageError: If it is no module or function, is not elementwise, changes its argument, is not finite, or jumps.
 
     Example:
         >>> kinked = adapted(nn.Hardtanh(-0.3, 1.0))
         >>> round(float(min(kinked.breakpoints, key=lambda x: abs(x + 0.3))), 9)
         -0.3
     """
+    _check_callable(activation)
     name = type(activation).__name__ if isinstance(activation, nn.Module) else getattr(activation, "__name__", "")
     compute = copy.deepcopy(activation).double().cpu().eval() if isinstance(activation, nn.Module) else activation
     compute = without_inplace(compute)
@@ -60,6 +61,12 @@ def adapted(activation: Elementwise) -> Activation:
     return Activation(
         name=name, function=function, derivative=derivative, breakpoints=_breakpoints(function, derivative)
     )
+
+
+def _check_callable(activation: object) -> None:
+    if isinstance(activation, type) or not callable(activation):
+        got = f"the class {activation.__name__}" if isinstance(activation, type) else repr(activation)
+        raise UsageError(f"An activation is a module or a function of a tensor, such as torch.nn.ReLU(); got {got}.")
 
 
 def without_inplace(activation: Elementwise) -> Elementwise:

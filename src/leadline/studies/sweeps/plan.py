@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from leadline._core.checks import check_whole
 from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
 from leadline.studies.sweeps.cells import Cell, Training
@@ -99,10 +100,9 @@ class Sweep:
         check_choice("optimiser", self.optimiser, OPTIMISERS)
         if self.data is not None:
             check_choice("data", self.data, ("digits", "gaussian", "tokens"))
-        if self.batch is not None and self.batch < 1:
-            raise UsageError(f"batch must be a whole number from 1; got {self.batch}.")
-        if self.steps < 1:
-            raise UsageError(f"steps must be a whole number from 1; got {self.steps}.")
+        if self.batch is not None:
+            check_whole("batch", self.batch, least=1)
+        check_whole("steps", self.steps, least=1)
         if not self.seeds or not all(0 <= seed < 2**63 for seed in self.seeds):
             raise UsageError(f"seeds must be whole numbers from 0, one at least; got {list(self.seeds)}.")
         if not self.learning_rates or not all(0 < rate < math.inf for rate in self.learning_rates):

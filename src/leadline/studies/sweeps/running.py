@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from leadline._core.checks import check_whole
 from leadline._core.errors import UsageError
 from leadline._core.extras import require
 from leadline._core.names import check_choice
@@ -86,8 +87,8 @@ def run(
     if address is not None and engine != "ray":
         raise UsageError(f"An address is one of a Ray cluster; give engine ray with it, not {engine}.")
     for name, value in (("jobs", jobs), ("cells_per_task", cells_per_task)):
-        if value is not None and value < 1:
-            raise UsageError(f"{name} must be a whole number from 1; got {value}.")
+        if value is not None:
+            check_whole(name, value, least=1)
     if engine == "ray":
         require("ray", extra="ray")
     # Draws that fell together are one cell.
