@@ -11,6 +11,7 @@ from leadline._core.errors import UsageError
 from leadline.metrics._rows import check_rows
 
 NAMES = tuple(BY_NAME)
+SMOOTH = tuple(name for name in CONTINUOUS if name in SPECTRAL)
 NAN, INF = math.nan, math.inf
 
 # Name -> value for the zero matrix, one sample, one number, two equal rows beside a third (shares 2/3, 1/3, 0).
@@ -161,9 +162,22 @@ def test_equal_rows_have_nothing_left_when_centred(name):
 
 
 @pytest.mark.parametrize("name", CONTINUOUS)
-def test_the_gradient_is_that_of_finite_differences(name, generator):
-    x = of_condition(5.0, 4, 6, generator).requires_grad_()
+@pytest.mark.parametrize("n, d", [(4, 6), (3, 7), (9, 3)], ids=["neither long nor wide", "wide", "long"])
+def test_the_gradient_is_that_of_finite_differences(name, n, d, generator):
+    x = of_condition(5.0, n, d, generator).requires_grad_()
     assert torch.autograd.gradcheck(BY_NAME[name], (x,))
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_the_gradient_of_a_centred_metric_is_that_of_finite_differences(name, generator):
+    x = of_condition(5.0, 9, 4, generator).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: BY_NAME[name](x, center=True), (x,))
+
+
+@pytest.mark.parametrize("name", SPECTRAL)
+def test_a_metric_that_is_to_be_differentiated_has_the_same_value(name, generator):
+    x = torch.randn(4, 8, generator=generator, dtype=torch.float64)
+    assert same(BY_NAME[name](x.clone().requires_grad_()), BY_NAME[name](x).item(), rtol=1e-13)
 
 
 @pytest.mark.parametrize("name", NAMES)
