@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from leadline.init._maps import LinearMap, linear_maps
+from leadline.init._setting import check_settable
 
 T = TypeVar("T")  # a module or a tensor: `linear_maps` says so to whoever passes something else
 _TOGETHER = 2**18
@@ -21,6 +22,9 @@ Sampler = Callable[[LinearMap, torch.Generator], Tensor]
 def fill(target: T, sampler: Sampler, *, generator: torch.Generator | None, embeddings: bool) -> T:
     """Store ``sampler(map, generator)`` in every linear map of ``target`` and set the biases of those maps to zero."""
     maps = linear_maps(target, embeddings=embeddings)
+    for entry in maps:
+        if entry.owner is not None:
+            check_settable(*entry.owner)
     for alike in _drawn_together(maps):
         first = alike[0]
         own = own_generator(generator, first.parameter.device)
