@@ -11,7 +11,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.parameter import is_lazy
 
 from leadline._core.errors import UsageError
-from leadline.init._setting import set_weight, source
+from leadline.init._setting import check_settable, set_weight, source
 
 # How a parameter holds the values (maps, outputs, inputs, *kernel).
 Layout = Literal["rows", "columns", "heads", "transposed"]
@@ -124,6 +124,19 @@ def linear_maps(target: Any, *, embeddings: bool = False) -> list[LinearMap]:
             raise UsageError(
                 f"`{entry.name}` lies on the meta device, without values: call `to_empty(device=…)` on the model first."
             )
+    return found
+
+
+def settable_maps(target: Any, *, embeddings: bool = False) -> list[LinearMap]:
+    """``linear_maps``, where all of them can be given values.
+
+    Raises:
+        UsageError: As for ``linear_maps``, or if something makes one of the weights anew at every call.
+    """
+    found = linear_maps(target, embeddings=embeddings)
+    for entry in found:
+        if entry.owner is not None:
+            check_settable(*entry.owner)
     return found
 
 
