@@ -11,7 +11,7 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
-from leadline.init import delta_orthogonal, haar, orthogonal
+from leadline.init import delta_orthogonal, gaussian, haar, he, one_sided, orthogonal
 
 
 def is_orthogonal(matrix):
@@ -162,6 +162,21 @@ def test_a_weight_that_a_hook_makes_anew_is_refused_and_nothing_is_drawn(hook, g
     with pytest.raises(UsageError, match=r"weight of this Linear is made anew from `weight_orig` at every call"):
         haar(model, generator=generator)
     assert torch.equal(model[0].weight, kept)
+
+
+@pytest.mark.parametrize("draw", [gaussian, he, haar, orthogonal, delta_orthogonal, one_sided])
+@pytest.mark.parametrize("shape", [(3, 0), (0, 3), (0, 0), (3, 0, 2, 2), (2, 3, 0)])
+def test_a_weight_without_entries_is_left_as_it_is(draw, shape, generator):
+    weight = torch.empty(shape)
+    assert draw(weight, generator=generator) is weight
+
+
+def test_layers_without_inputs_leave_the_others_to_be_filled(generator):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch's, of initialising nothing
+        model = made(lambda: nn.Sequential(nn.Linear(0, 3), nn.Linear(3, 3)))
+    haar(model, generator=generator)
+    assert is_orthogonal(model[1].weight)
 
 
 def test_a_generator_decides_and_the_global_one_stays(generator):

@@ -108,7 +108,7 @@ def _sharded(values: Tensor, parameter: Any, mesh: Any) -> Tensor:
 def linear_maps(target: Any, *, embeddings: bool = False) -> list[LinearMap]:
     """The linear maps of ``target`` that can be trained, each once, in the order of ``modules()``.
 
-    A weight that an embedding shares counts as an embedding.
+    A weight that an embedding shares counts as an embedding; one without entries, as of no inputs, as none.
 
     Raises:
         UsageError: If ``target`` is neither a module nor a float tensor of two axes or more, or has no values yet.
@@ -124,7 +124,7 @@ def linear_maps(target: Any, *, embeddings: bool = False) -> list[LinearMap]:
             raise UsageError(
                 f"`{entry.name}` lies on the meta device, without values: call `to_empty(device=…)` on the model first."
             )
-    return found
+    return [entry for entry in found if entry.parameter.numel() > 0]
 
 
 def settable_maps(target: Any, *, embeddings: bool = False) -> list[LinearMap]:
