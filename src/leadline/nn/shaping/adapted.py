@@ -2,12 +2,14 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from leadline._core.elementwise import slopes, values
 from leadline._core.errors import UsageError
 from leadline._core.randomness import kept_rng
 from leadline.theory import Activation
@@ -45,18 +47,7 @@ def adapted(activation: Elementwise) -> Activation:
     compute = without_inplace(compute)
     _check_elementwise(compute, name)
 
-    def function(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        with torch.no_grad(), kept_rng():
-            return compute(torch.tensor(x, dtype=torch.float64)).numpy()
-
-    def derivative(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        at = torch.tensor(x, dtype=torch.float64, requires_grad=True)
-        with torch.enable_grad(), kept_rng():
-            value = compute(at)
-            if not value.requires_grad:
-                return np.zeros_like(x)
-            return torch.autograd.grad(value.sum(), at)[0].numpy()
-
+    function, derivative = partial(values, compute), partial(slopes, compute)
     return Activation(
         name=name, function=function, derivative=derivative, breakpoints=_breakpoints(function, derivative)
     )
@@ -98,8 +89,8 @@ def _breakpoints(
         half = (right - left)[:, None] / 2
         x = (right + left)[:, None] / 2 + half * _NODES
         slope, density = derivative(x), np.exp(-np.square(x) / 2)
-        values = np.stack([function(x) * slope, np.square(slope), x * slope])
-        return np.sum(values * density * _WEIGHTS * half, axis=-1)
+        moments = np.stack([function(x) * slope, np.square(slope), x * slope])
+        return np.sum(moments * density * _WEIGHTS * half, axis=-1)
 
     left, right = np.arange(-_REACH, _REACH, dtype=np.float64), np.arange(1 - _REACH, _REACH + 1, dtype=np.float64)
     found: list[float] = []
