@@ -118,6 +118,17 @@ def test_names_classes_modules_and_functions_agree(one, other):
     assert gain(other, keep="gradient") == pytest.approx(gain(one, keep="gradient"), rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("step", "square"), [(lambda z: (z > 0).to(z), 0.5), (torch.sign, 1.0), (lambda z: torch.ones_like(z), 1.0)]
+)
+def test_a_piecewise_constant_activation_has_the_gain_of_its_signal(step, square, generator):
+    assert gain(step) == pytest.approx(square**-0.5, rel=1e-12)
+    weight = he(torch.empty(FAN_OUT, FAN_IN), activation=step, generator=generator)
+    assert fits(weight, 1 / math.sqrt(square * FAN_IN))
+    with pytest.raises(AssumptionError, match="slope of this activation is 0"):
+        gain(step, keep="gradient")
+
+
 def test_torch_has_no_gain_for_gelu():
     with pytest.raises(ValueError, match="gelu"):
         nn.init.calculate_gain("gelu")

@@ -1,14 +1,17 @@
 """What is filled and what is left alone."""
 
+import warnings
+
 import pytest
 import torch
 from tests.init.models import Attention, Conv1D, TiedLanguageModel
 from torch import nn
+from torch.nn.utils import prune
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
-from leadline.init import delta_orthogonal, haar, orthogonal
+from leadline.init import delta_orthogonal, gaussian, haar, he, one_sided, orthogonal
 
 
 def is_orthogonal(matrix):
@@ -132,6 +135,48 @@ def test_a_weight_behind_a_parametrisation_is_set_through_it(generator):
     layer = made(lambda: torch.nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)))
     haar(layer, generator=generator)
     assert is_orthogonal(layer.weight)
+
+
+@pytest.mark.parametrize("make", [lambda: nn.Linear(4, 4), lambda: nn.Conv2d(4, 4, 1)])
+@pytest.mark.parametrize("dim", [0, 1, None])
+def test_a_weight_behind_the_older_hook_is_set_as_length_and_direction(make, dim, generator):
+    with pytest.warns(FutureWarning):
+        layer = made(lambda: torch.nn.utils.weight_norm(make(), dim=dim))
+    haar(layer, gain=2.0, generator=generator)
+    assert is_orthogonal(layer.weight.flatten(1) / 2)
+    layer(torch.ones(1, 4, *(1,) * (layer.weight.ndim - 2)))  # makes the weight anew
+    assert is_orthogonal(layer.weight.flatten(1) / 2)
+    assert layer.weight.requires_grad and layer.bias.count_nonzero() == 0
+
+
+@pytest.mark.parametrize("hook", [torch.nn.utils.spectral_norm, lambda m: prune.l1_unstructured(m, "weight", 0.5)])
+def test_a_weight_that_a_hook_makes_anew_is_refused_and_nothing_is_drawn(hook, generator):
+    model = made(lambda: nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        with seeded(0):
+            hook(model[1])
+    kept = model[0].weight.clone()
+    with torch.no_grad():
+        model(torch.ones(1, 4))
+    with pytest.raises(UsageError, match=r"weight of this Linear is made anew from `weight_orig` at every call"):
+        haar(model, generator=generator)
+    assert torch.equal(model[0].weight, kept)
+
+
+@pytest.mark.parametrize("draw", [gaussian, he, haar, orthogonal, delta_orthogonal, one_sided])
+@pytest.mark.parametrize("shape", [(3, 0), (0, 3), (0, 0), (3, 0, 2, 2), (2, 3, 0)])
+def test_a_weight_without_entries_is_left_as_it_is(draw, shape, generator):
+    weight = torch.empty(shape)
+    assert draw(weight, generator=generator) is weight
+
+
+def test_layers_without_inputs_leave_the_others_to_be_filled(generator):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch's, of initialising nothing
+        model = made(lambda: nn.Sequential(nn.Linear(0, 3), nn.Linear(3, 3)))
+    haar(model, generator=generator)
+    assert is_orthogonal(model[1].weight)
 
 
 def test_a_generator_decides_and_the_global_one_stays(generator):

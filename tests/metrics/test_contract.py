@@ -11,6 +11,7 @@ from leadline._core.errors import UsageError
 from leadline.metrics._rows import check_rows
 
 NAMES = tuple(BY_NAME)
+SMOOTH = tuple(name for name in CONTINUOUS if name in SPECTRAL)
 NAN, INF = math.nan, math.inf
 
 # Name -> value for the zero matrix, one sample, one number, two equal rows beside a third (shares 2/3, 1/3, 0).
@@ -161,9 +162,49 @@ def test_equal_rows_have_nothing_left_when_centred(name):
 
 
 @pytest.mark.parametrize("name", CONTINUOUS)
-def test_the_gradient_is_that_of_finite_differences(name, generator):
-    x = of_condition(5.0, 4, 6, generator).requires_grad_()
+@pytest.mark.parametrize("n, d", [(4, 6), (3, 7), (9, 3)], ids=["neither long nor wide", "wide", "long"])
+def test_the_gradient_is_that_of_finite_differences(name, n, d, generator):
+    x = of_condition(5.0, n, d, generator).requires_grad_()
     assert torch.autograd.gradcheck(BY_NAME[name], (x,))
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_the_gradient_of_a_centred_metric_is_that_of_finite_differences(name, generator):
+    x = of_condition(5.0, 9, 4, generator).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: BY_NAME[name](x, center=True), (x,))
+
+
+DEPENDENT = {
+    "a diagonal with a zero": torch.diag(torch.tensor([1.0, 2.0, 0.0], dtype=torch.float64)),
+    "a zero row": torch.tensor([[3.0, 1.0, -1.0, 0.5], [0.0, 0.0, 0.0, 0.0], [1.0, -2.0, 0.5, 1.0]]).double(),
+    "equal rows": torch.tensor([[2.0, -1.0], [0.5, 1.0], [2.0, -1.0], [2.0, -1.0]]).mT.double(),
+    "proportional columns, long": torch.tensor([[1.0, 2.0], [-2.0, -4.0], [0.5, 1.0], [3.0, 6.0]]).double(),
+}
+
+
+@pytest.mark.parametrize("name", ["orthogonality_gap", "participation_ratio", "effective_rank", "stable_rank"])
+@pytest.mark.parametrize("case", DEPENDENT)
+def test_the_gradient_at_dependent_rows_is_that_of_finite_differences(name, case):
+    x = DEPENDENT[case].clone().requires_grad_()
+    BY_NAME[name](x).backward()
+    step = 1e-6 * torch.eye(x.numel(), dtype=torch.float64).view(-1, *x.shape)
+    slopes = (BY_NAME[name](x.detach() + step) - BY_NAME[name](x.detach() - step)).view(x.shape) / 2e-6
+    # Differences are off by h² log h of the entropy, and by the rounding of the value over h.
+    torch.testing.assert_close(x.grad, slopes, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", [name for name in SMOOTH if not math.isnan(DEGENERATE[name][0])])
+@pytest.mark.parametrize("center", [False, True])
+def test_where_the_value_is_infinite_or_jumps_the_gradient_is_zero(name, center):
+    x = torch.stack([torch.full((3, 4), float(center)), torch.eye(3, 4)]).double().requires_grad_()
+    BY_NAME[name](x, center=center).sum().backward()
+    assert x.grad is not None and x.grad[0].eq(0).all() and x.grad[1].isfinite().all()
+
+
+@pytest.mark.parametrize("name", SPECTRAL)
+def test_a_metric_that_is_to_be_differentiated_has_the_same_value(name, generator):
+    x = torch.randn(4, 8, generator=generator, dtype=torch.float64)
+    assert same(BY_NAME[name](x.clone().requires_grad_()), BY_NAME[name](x).item(), rtol=1e-13)
 
 
 @pytest.mark.parametrize("name", NAMES)

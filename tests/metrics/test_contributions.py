@@ -48,10 +48,18 @@ def test_the_gradient_at_hand_gives_the_same(convolution):
     assert given.item() == pytest.approx(cancellation(x, grads, layer=layer).item(), rel=1e-12)
 
 
-@pytest.mark.parametrize("groups", [1, 2])
-def test_a_transposed_convolution_is_the_convolution_that_runs_back(groups, generator):
+TRANSPOSED = {
+    "stride and padding": {"stride": 2, "padding": 1, "output_padding": 1},
+    "groups": {"stride": 2, "padding": 1, "output_padding": 1, "groups": 2},
+    "output padding as wide as the stride": {"dilation": 2, "output_padding": 1},
+    "output padding of two strides": {"stride": (1, 2), "dilation": (3, 5), "padding": 1, "output_padding": (2, 4)},
+}
+
+
+@pytest.mark.parametrize("options", TRANSPOSED.values(), ids=TRANSPOSED)
+def test_a_transposed_convolution_is_the_convolution_that_runs_back(options, generator):
     with seeded(0):
-        layer = nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=groups).double()
+        layer = nn.ConvTranspose2d(4, 6, 3, **options).double()
     x = torch.randn(2, 4, 4, 5, generator=generator, dtype=torch.float64)
     y = layer(x)
     grads = torch.randn(y.shape, generator=generator, dtype=torch.float64)
@@ -147,6 +155,7 @@ def test_a_sample_without_a_batch_axis_is_a_batch_of_one(generator):
         ((3, 4), (3, 5), nn.ReLU(), "`layer` must be a linear map or a convolution, got ReLU."),
         ((3, 4, 5, 5), (3, 2, 5, 5), "conv", "maps 3 channels to 2 over 2 axes of space, got inputs (3, 4, 5, 5)"),
         ((3, 3, 5), (3, 2, 5), "conv", "This Conv2d maps 3 channels to 2 over 2 axes of space, got inputs (3, 3, 5)"),
+        ((3, 3, 5, 6), (3, 2, 3, 3), "conv", "does not make maps of size (3, 3) out of (5, 6)."),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused_in_a_sentence(inputs, grads, layer, message):

@@ -389,6 +389,11 @@ def test_weights_that_are_far_off_are_not_retracted():
         stack.retract()
 
 
+class OnlyInTraining(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.tanh() if self.training else x
+
+
 @pytest.mark.parametrize(
     ("layers", "sentence"),
     [
@@ -400,6 +405,17 @@ def test_weights_that_are_far_off_are_not_retracted():
         ([nn.Linear(4, 4), nn.Linear(4, 4, bias=False)], "have a bias or none"),
         ([nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 4), nn.BatchNorm1d(4)], "has no effect"),
         ([nn.Linear(4, 4), nn.PReLU(), nn.Linear(4, 4)], "have no parameters"),
+        ([nn.Linear(4, 4), nn.Dropout(0.01), nn.Linear(4, 4)], r"Dropout\(p=0.01, .*\) in layer 0 draws random"),
+        (
+            [nn.Linear(4, 4), nn.Linear(4, 4), nn.AlphaDropout()],
+            r"AlphaDropout.* in layer 1 draws random numbers\. Keep",
+        ),
+        ([nn.Linear(4, 4), nn.RReLU(inplace=True), nn.Linear(4, 4)], "RReLU.* draws random numbers"),
+        ([nn.Linear(4, 4), GainedActivation(nn.RReLU(), 0.5), nn.Linear(4, 4)], "draws random numbers"),
+        (
+            [nn.Linear(4, 4), OnlyInTraining(), nn.Linear(4, 4)],
+            r"OnlyInTraining\(\) in layer 0 computes something else",
+        ),
         (list(mlp(4, 2, depth=3, width=4, skip=1.0).blocks), "has no skips"),
         (
             [nn.Linear(4, 4, bias=False), BatchNorm1d(4, centre=False)] * 2,

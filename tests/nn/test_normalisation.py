@@ -174,6 +174,19 @@ def test_after_recalibration_evaluation_agrees_with_batch_statistics_at_any_dept
         torch.testing.assert_close(net.eval()(x), expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("options", [{"ddof": 1}, {"ddof": 2, "alpha": 0.3}, {"ddof": 1, "centre": False}])
+def test_recalibration_divides_as_the_batch_is_divided(options, generator):
+    norm, x = FeatureNorm(3, eps=0.0, **options).double(), torch.randn(4, 3, generator=generator, dtype=torch.float64)
+    expected = norm(x)
+    torch.testing.assert_close(recalibrate(norm, [x]).eval()(x), expected)
+
+
+def test_recalibration_pools_unbiased_variances(generator):
+    x = torch.randn(30, 4, generator=generator)
+    norm = recalibrate(BatchNorm1d(4, ddof=1), [x[:5], x[5:18], x[18:]])
+    torch.testing.assert_close(norm.running_var, x.var(0))
+
+
 def test_running_moments_over_n_minus_one_lose_the_signal_of_a_deep_network(generator):
     net = nn.Sequential(*[BatchNorm1d(4, momentum=1.0, eps=0.0) for _ in range(300)]).double()
     x = torch.randn(10, 4, generator=generator, dtype=torch.float64)

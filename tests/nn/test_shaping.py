@@ -112,6 +112,29 @@ def test_kinks_away_from_integers_are_found():
     assert expect(inside) == pytest.approx(parts.linear, abs=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1e-20, 1e20])
+def test_the_scale_of_an_activation_does_not_matter(scale):
+    plain, scaled = split(nn.Hardtanh(-0.3, 0.7)), split(lambda x: scale * F.hardtanh(x, -0.3, 0.7))
+    assert scaled.scale / scale == pytest.approx(plain.scale, rel=1e-11)
+    assert (scaled.slope, scaled.cubic) == (pytest.approx(plain.slope, rel=1e-11), pytest.approx(plain.cubic, rel=1e-9))
+
+
+@pytest.mark.parametrize(
+    ("function", "slope"),
+    # Of |x|^p: p² E|x|^(2p - 2) over the variance; of exp(a x²): 4a² (1 - 4a)^(-3/2) over the variance.
+    [
+        (
+            lambda x: x.abs() ** 1.5,
+            2.25 * math.sqrt(2 / math.pi) / (2 * math.sqrt(2 / math.pi) - 2**1.5 * math.gamma(1.25) ** 2 / math.pi),
+        ),
+        (lambda x: torch.exp(0.1 * x * x), 0.04 * 0.6**-1.5 / (0.6**-0.5 - 1 / 0.8)),
+    ],
+    ids=["a slope with a root", "growth that the density outruns"],
+)
+def test_moments_that_are_finite_settle(function, slope):
+    assert split(function).slope == pytest.approx(slope, rel=1e-10)
+
+
 def test_callables_and_parametrised_modules_are_shaped(generator):
     x = torch.randn(10, generator=generator)
     torch.testing.assert_close(shape(torch.tanh, 50)(x), shape(nn.Tanh(), 50)(x))
@@ -196,10 +219,18 @@ def test_it_says_what_it_was_shaped_for_and_what_it_cannot_lower():
         (lambda: shape(nn.ReLU(), 0), "got depth=0"),
         (lambda: shape(nn.ReLU(), 10, 0.0), "budget=0.0"),
         (lambda: shape(nn.Softmax(0), 10), "Softmax is not an elementwise activation"),
+        (lambda: shape(lambda x: 1e-20 * x.softmax(0), 10), "not an elementwise activation"),
         (lambda: shape(nn.GLU(), 10), "GLU is not an elementwise activation"),
         (lambda: shape(torch.sign, 10), "sign jumps"),
         (lambda: shape(torch.log, 10), "log is not finite"),
         (lambda: shape(torch.zeros_like, 10), "zeros_like is constant"),
+        (lambda: shape(lambda x: 1e-20 * torch.sign(x), 10), "jumps"),
+        (lambda: shape(lambda x: 1e20 + 0 * x, 10), "is constant"),
+        (lambda: shape(lambda x: x.abs().log(), 10), "its slope under a standard normal are infinite"),
+        (lambda: shape(lambda x: x.abs().sqrt(), 10), "its slope under a standard normal are infinite"),
+        (lambda: shape(lambda x: torch.exp(x * x), 10), "its slope under a standard normal are infinite"),
+        (lambda: shape(lambda x: torch.exp(x**3), 10), "its slope under a standard normal are infinite"),
+        (lambda: shape(lambda x: x + 1e-6 * torch.sin(1e9 * x), 10), "beyond the reach of quadrature"),
         (lambda: shape(torch.relu_, 10), "relu_ overwrites its argument"),
         (lambda: shape(nn.ReLU(), 3, branch_shares=[0.5]), r"3 numbers in \(0, 1\]"),
         (lambda: shape(nn.ReLU(), 3).gradient_growth(n=5), "needs both n and d"),

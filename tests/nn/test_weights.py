@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
@@ -52,6 +53,46 @@ def test_norms_and_embeddings_are_left_alone():
         fill(net, init="he", gain=3.0)
     assert torch.equal(net[0].weight, kept)
     assert torch.equal(net[1].weight, torch.ones(4))
+
+
+@pytest.mark.parametrize("init", ["he", "xavier", "gaussian", "orthogonal"])
+def test_a_parametrised_weight_is_that_of_a_plain_one(init):
+    plain = drawn(init, gain=1.5)
+    wrapped = drawn(init, gain=1.5, make=lambda: parametrizations.weight_norm(nn.Linear(FAN_IN, FAN_OUT)))
+    torch.testing.assert_close(wrapped.weight, plain.weight)
+    assert wrapped.bias.count_nonzero() == 0
+
+
+def test_a_parametrised_weight_keeps_its_draw_by_default():
+    plain = drawn("default", gain=1.5)
+    wrapped = drawn("default", gain=1.5, make=lambda: parametrizations.weight_norm(nn.Linear(FAN_IN, FAN_OUT)))
+    torch.testing.assert_close(wrapped.weight, plain.weight)
+    assert torch.equal(wrapped.bias, plain.bias)
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize(("init", "square"), [("he", 2.0), ("gaussian", 1.0)])
+def test_a_transposed_convolution_of_unit_maps_has_outputs_of_the_stated_size(init, square, groups, generator):
+    layer = drawn(init, make=lambda: nn.ConvTranspose2d(32, 48, 4, stride=2, padding=1, groups=groups))
+    with torch.no_grad():
+        y = layer(torch.randn(4, 32, 40, 40, generator=generator))[..., 4:-4, 4:-4]  # the border sees fewer pixels
+    assert y.var().item() == pytest.approx(square, rel=0.08)
+    assert layer.bias.count_nonzero() == 0
+
+
+def test_an_orthogonal_transposed_kernel_is_the_matrix_of_outputs_against_the_rest():
+    weight = drawn("orthogonal", gain=1.5, make=lambda: nn.ConvTranspose1d(6, 4, 3)).weight
+    matrix = weight.transpose(0, 1).flatten(1)
+    torch.testing.assert_close(matrix @ matrix.T, 1.5**2 * torch.eye(4))
+
+
+def test_an_embedding_is_left_alone_also_where_a_read_out_shares_it():
+    with seeded(0):
+        net = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 5))
+        net[1].weight = net[0].weight
+        kept = net[0].weight.clone()
+        fill(net, init="he")
+    assert torch.equal(net[0].weight, kept)
 
 
 def test_an_unknown_init_offers_the_nearest():

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from leadline.init._maps import LinearMap, linear_maps
+from leadline.init._maps import LinearMap, settable_maps
 
-T = TypeVar("T")  # a module or a tensor: `linear_maps` says so to whoever passes something else
+T = TypeVar("T")  # a module or a tensor: `settable_maps` says so to whoever passes something else
 _TOGETHER = 2**18
 
 Sampler = Callable[[LinearMap, torch.Generator], Tensor]
@@ -20,7 +20,7 @@ Sampler = Callable[[LinearMap, torch.Generator], Tensor]
 @torch.no_grad()
 def fill(target: T, sampler: Sampler, *, generator: torch.Generator | None, embeddings: bool) -> T:
     """Store ``sampler(map, generator)`` in every linear map of ``target`` and set the biases of those maps to zero."""
-    maps = linear_maps(target, embeddings=embeddings)
+    maps = settable_maps(target, embeddings=embeddings)
     for alike in _drawn_together(maps):
         first = alike[0]
         own = own_generator(generator, first.parameter.device)
@@ -28,7 +28,7 @@ def fill(target: T, sampler: Sampler, *, generator: torch.Generator | None, embe
         for entry, part in zip(alike, values.split(first.maps), strict=True):
             entry.store(part)
     if isinstance(target, nn.Module):
-        _zero_biases(target, (entry.name for entry in maps))
+        zero_biases(target, (entry.name for entry in maps))
         if embeddings:
             _zero_padding(target)
     return target
@@ -62,7 +62,8 @@ def normal(*shape: int, generator: torch.Generator, dtype: torch.dtype, device: 
     return torch.randn(shape, generator=generator, dtype=dtype, device=generator.device).to(device)
 
 
-def _zero_biases(model: nn.Module, names: Iterable[str]) -> None:
+def zero_biases(model: nn.Module, names: Iterable[str]) -> None:
+    """Set the biases that go with the weights ``names`` to zero, where they can be trained."""
     modules = dict(model.named_modules())
     for name in names:
         path, _, weight = name.rpartition(".")

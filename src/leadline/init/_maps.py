@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.parameter import is_lazy
-from torch.nn.utils import parametrize
 
 from leadline._core.errors import UsageError
+from leadline.init._setting import check_settable, set_weight, source
 
 # How a parameter holds the values (maps, outputs, inputs, *kernel).
 Layout = Literal["rows", "columns", "heads", "transposed"]
@@ -29,7 +29,7 @@ class LinearMap:
 
     Attributes:
         name: Dotted name of the parameter, empty for a lone tensor.
-        parameter: What holds the numbers; for a parametrised weight the value that the parametrisation makes.
+        parameter: What holds the numbers; for a weight that is made of other parameters the value that is made.
         maps: How many independent maps lie in it: groups of a convolution, 3 for fused queries, keys and values.
         outputs: Outputs of one map.
         inputs: Inputs of one map.
@@ -38,7 +38,7 @@ class LinearMap:
         dilation: Dilation along each axis.
         layout: How ``parameter`` orders the values.
         heads: Attention heads, where queries, keys and values lie together by head.
-        owner: The parametrised module, and the name of its weight.
+        owner: The module of a weight that is made of other parameters, and its name there.
     """
 
     name: str
@@ -79,7 +79,7 @@ class LinearMap:
         """Put ``values`` of shape (maps, outputs, inputs, *kernel) where they belong."""
         arranged = self._arranged(values)
         if self.owner is not None:
-            setattr(*self.owner, arranged.to(self.parameter))
+            set_weight(*self.owner, arranged.to(self.parameter))
         elif (mesh := getattr(self.parameter, "device_mesh", None)) is not None:
             self.parameter.copy_(_sharded(arranged.to(self.parameter.dtype), self.parameter, mesh))
         else:
@@ -108,7 +108,7 @@ def _sharded(values: Tensor, parameter: Any, mesh: Any) -> Tensor:
 def linear_maps(target: Any, *, embeddings: bool = False) -> list[LinearMap]:
     """The linear maps of ``target`` that can be trained, each once, in the order of ``modules()``.
 
-    A weight that an embedding shares counts as an embedding.
+    A weight that an embedding shares counts as an embedding; one without entries, as of no inputs, as none.
 
     Raises:
         UsageError: If ``target`` is neither a module nor a float tensor of two axes or more, or has no values yet.
@@ -124,6 +124,19 @@ def linear_maps(target: Any, *, embeddings: bool = False) -> list[LinearMap]:
             raise UsageError(
                 f"`{entry.name}` lies on the meta device, without values: call `to_empty(device=…)` on the model first."
             )
+    return [entry for entry in found if entry.parameter.numel() > 0]
+
+
+def settable_maps(target: Any, *, embeddings: bool = False) -> list[LinearMap]:
+    """``linear_maps``, where all of them can be given values.
+
+    Raises:
+        UsageError: As for ``linear_maps``, or if something makes one of the weights anew at every call.
+    """
+    found = linear_maps(target, embeddings=embeddings)
+    for entry in found:
+        if entry.owner is not None:
+            check_settable(*entry.owner)
     return found
 
 
@@ -147,23 +160,16 @@ def _of_model(model: nn.Module, *, embeddings: bool) -> Iterator[LinearMap]:
     parents = {id(child): parent for parent in model.modules() for child in parent.children()}
     for path, module in model.named_modules():
         for key, numbers in _weights_of(module, path.rpartition(".")[2], parents.get(id(module))).items():
-            source = _source(module, key)
-            if id(source) in seen or not source.requires_grad:
+            behind = source(module, key)
+            if id(behind) in seen or not behind.requires_grad:
                 continue
-            seen.add(id(source))
+            seen.add(id(behind))
             weight = getattr(module, key)
-            owner = (module, key) if source is not weight else None
+            owner = (module, key) if behind is not weight else None
             name = f"{path}.{key}" if path else key
             if is_lazy(weight):
                 raise UsageError(f"`{name}` has no shape yet: run a batch through the model first.")
             yield LinearMap(name=name, parameter=weight, owner=owner, **numbers)
-
-
-def _source(module: nn.Module, key: str) -> Tensor:
-    """The parameter behind the weight ``key``, also where a parametrisation makes the weight."""
-    if parametrize.is_parametrized(module, key):
-        return next(module.parametrizations[key].parameters())  # type: ignore[union-attr]
-    return getattr(module, key)
 
 
 def _weights_of(module: nn.Module, name: str, parent: nn.Module | None) -> dict[str, dict[str, Any]]:

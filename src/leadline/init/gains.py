@@ -2,13 +2,12 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from leadline import theory
+from leadline._core.elementwise import slopes, values
 from leadline._core.names import check_choice
 
 ActivationLike = str | type[nn.Module] | nn.Module | Callable[[Tensor], Tensor]
@@ -58,14 +57,7 @@ def _adapted(activation: type[nn.Module] | nn.Module | Callable[[Tensor], Tensor
         if hasattr(function, "inplace"):
             function.inplace = False  # type: ignore[assignment]
 
-    def value(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        with torch.no_grad():
-            return function(torch.from_numpy(np.ascontiguousarray(x))).numpy()
-
-    def slope(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        with torch.enable_grad():
-            z = torch.from_numpy(np.ascontiguousarray(x)).requires_grad_()
-            return torch.autograd.grad(function(z).sum(), z)[0].numpy()
-
     name = type(function).__name__ if isinstance(function, nn.Module) else "function"
-    return theory.Activation(name=name, function=value, derivative=slope, breakpoints=_KINKS)
+    return theory.Activation(
+        name=name, function=partial(values, function), derivative=partial(slopes, function), breakpoints=_KINKS
+    )

@@ -3,7 +3,7 @@
 A representation is ``(n, d)``: rows are samples. Leading axes are batches, so that all layers of one shape are one
 call. Numbers of representations are computed in float64 and returned in the dtype of the representation; bad numbers
 give ``nan`` or ``inf``, wrong calls raise ``UsageError``; nothing handed in is changed. Except for the counts they can
-be differentiated.
+be differentiated; where a number is infinite, or jumps as the ranks do at the zero matrix, its gradient is zero.
 """
 
 from leadline.metrics.contributions import (

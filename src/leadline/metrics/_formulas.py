@@ -19,9 +19,10 @@ def isometry_gap(eigenvalues: Float[Tensor, "*batch k"], *, n: int, d: int) -> F
 
     Every term is positive, so that nothing cancels: a gap of 1e-14 keeps its digits.
     """
+    deficient = _deficient(eigenvalues, n=n, d=d)
+    eigenvalues = _flat_where(deficient, eigenvalues)
     ratio = eigenvalues / eigenvalues.mean(-1, keepdim=True)
-    gap = (ratio - 1 - ratio.log()).mean(-1)
-    return torch.where(_deficient(eigenvalues, n=n, d=d), torch.inf, gap)
+    return torch.where(deficient, torch.inf, (ratio - 1 - ratio.log()).mean(-1))
 
 
 def _deficient(eigenvalues: Float[Tensor, "*batch k"], *, n: int, d: int) -> Bool[Tensor, "*batch"]:
@@ -32,8 +33,14 @@ def _deficient(eigenvalues: Float[Tensor, "*batch k"], *, n: int, d: int) -> Boo
 
 def condition_number(eigenvalues: Float[Tensor, "*batch k"], *, n: int, d: int) -> Float[Tensor, "*batch"]:
     """Largest over smallest singular value."""
-    condition = (eigenvalues.amax(-1) / eigenvalues.amin(-1)).sqrt()
-    return torch.where(_deficient(eigenvalues, n=n, d=d), torch.inf, condition)
+    deficient = _deficient(eigenvalues, n=n, d=d)
+    eigenvalues = _flat_where(deficient, eigenvalues)
+    return torch.where(deficient, torch.inf, (eigenvalues.amax(-1) / eigenvalues.amin(-1)).sqrt())
+
+
+def _flat_where(chosen: Bool[Tensor, "*batch"], eigenvalues: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch k"]:
+    """Ones in place of the spectra whose value is chosen otherwise: their gradient is then zero and not 0 · ∞."""
+    return torch.where(chosen.unsqueeze(-1), 1.0, eigenvalues)
 
 
 def orthogonality_gap(eigenvalues: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch"]:
@@ -45,18 +52,19 @@ def orthogonality_gap(eigenvalues: Float[Tensor, "*batch k"]) -> Float[Tensor, "
 
 def participation_ratio(eigenvalues: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch"]:
     """Squared sum over sum of squares."""
-    return _zero_where_empty(eigenvalues, eigenvalues.sum(-1).square() / eigenvalues.square().sum(-1))
+    return eigenvalues.sum(-1).square() / _one_for_zero(eigenvalues.square().sum(-1))
 
 
 def effective_rank(eigenvalues: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch"]:
     """Exponential of the entropy of the shares."""
-    shares = eigenvalues / eigenvalues.sum(-1, keepdim=True)
-    return _zero_where_empty(eigenvalues, torch.special.entr(shares).sum(-1).exp())
+    shares = eigenvalues / _one_for_zero(eigenvalues.sum(-1, keepdim=True))
+    # -p log p is 0 at 0 and at 1, but its slope is infinite at 0.
+    return _zero_where_empty(eigenvalues, torch.special.entr(_one_for_zero(shares)).sum(-1).exp())
 
 
 def stable_rank(eigenvalues: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch"]:
     """Sum over largest."""
-    return _zero_where_empty(eigenvalues, eigenvalues.sum(-1) / eigenvalues.amax(-1))
+    return eigenvalues.sum(-1) / _one_for_zero(eigenvalues.amax(-1))
 
 
 def numerical_rank(eigenvalues: Float[Tensor, "*batch k"], *, n: int, d: int, eps: float) -> Float[Tensor, "*batch"]:
@@ -87,11 +95,15 @@ def _zero_where_empty(eigenvalues: Float[Tensor, "*batch k"], rank: Float[Tensor
     return torch.where(eigenvalues.amax(-1) == 0, 0.0, rank)
 
 
+def _one_for_zero(divisor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    return torch.where(divisor == 0, 1.0, divisor)
+
+
 def cosines(
     gram: Float[Tensor, "*batch m n"], left: Float[Tensor, "*batch m"], right: Float[Tensor, "*batch n"]
 ) -> Float[Tensor, "*batch m n"]:
     """Inner products over lengths; a row of length zero has cosine zero with every other."""
-    left, right = torch.where(left == 0, 1.0, left), torch.where(right == 0, 1.0, right)
+    left, right = _one_for_zero(left), _one_for_zero(right)
     return (gram / left.unsqueeze(-1)).div_(right.unsqueeze(-2)).clamp_(-1.0, 1.0)
 
 

@@ -48,9 +48,10 @@ def squared_singular_values(x: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*b
 
 def _singular_values(x: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch k"]:
     n, d = x.shape[-2:]
-    if 2 * min(n, d) > max(n, d):
+    if 2 * min(n, d) > max(n, d) or (x.requires_grad and torch.is_grad_enabled()):
         return torch.linalg.svdvals(x)
-    # Of long matrices by way of their triangular factor: as exact, and two to three times as fast.
+    # Of long matrices by way of their triangular factor: as exact, and two to three times as fast. Its derivative,
+    # unlike that of the singular values, exists for independent rows only.
     return torch.linalg.svdvals(torch.linalg.qr(x if n > d else x.mT, mode="r").R)
 
 

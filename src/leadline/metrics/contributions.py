@@ -94,12 +94,11 @@ def contribution_size(inputs: Tensor, output_grads: Tensor, *, layer: nn.Module 
 
 def _convolution_size(inputs: Tensor, output_grads: Tensor, layer: _ConvNd) -> Tensor:
     by_group = (layer.groups, -1)
-    patches = _padded(_l1(inputs.unflatten(1, by_group), dim=2), layer)
-    windows = zip(layer.kernel_size, layer.stride, layer.dilation, strict=True)
-    for axis, (kernel, stride, dilation) in enumerate(windows, start=2):
-        reach = dilation * (kernel - 1) + 1
+    output_sizes = _l1(output_grads.unflatten(1, by_group), dim=2)
+    patches = _read(_l1(inputs.unflatten(1, by_group), dim=2), output_sizes, layer)
+    for axis, (stride, dilation, reach) in enumerate(_windows(layer), start=2):
         patches = patches.unfold(axis, reach, stride)[..., ::dilation].sum(-1)
-    return (patches * _l1(output_grads.unflatten(1, by_group), dim=2)).sum()
+    return (patches * output_sizes).sum()
 
 
 def _l1(x: Tensor, *, dim: int) -> Tensor:
@@ -119,7 +118,30 @@ def _weight_gradient(inputs: Tensor, output_grads: Tensor, layer: nn.Module | No
     inputs, output_grads = _maps(inputs, output_grads, layer)
     weight_grad = _WEIGHT_GRAD[len(layer.kernel_size)]
     geometry = {"stride": layer.stride, "dilation": layer.dilation, "groups": layer.groups}
-    return weight_grad(_padded(inputs, layer), layer.weight.shape, output_grads, **geometry)
+    return weight_grad(_read(inputs, output_grads, layer), layer.weight.shape, output_grads, **geometry)
+
+
+def _read(inputs: Tensor, output_grads: Tensor, layer: _ConvNd) -> Tensor:
+    """The input of a convolution with its border, up to the last place that its outputs are made of.
+
+    Beyond that lies what a stride leaves over, and the ``output_padding`` of a transposed convolution, which may be as
+    wide as a dilation and then holds windows that the layer does not look through.
+    """
+    read = _padded(inputs, layer)
+    for axis, (stride, dilation, reach) in enumerate(_windows(layer), start=2):
+        there, last = read.shape[axis], (output_grads.shape[axis] - 1) * stride + reach
+        if not 0 <= there - last < (max(stride, dilation) if layer.transposed else stride):
+            pair = [tuple(maps.shape[2:]) for maps in (inputs, output_grads)]
+            given, returned = reversed(pair) if layer.transposed else pair
+            raise UsageError(f"{layer} does not make maps of size {returned} out of {given}.")
+        read = read.narrow(axis, 0, last)
+    return read
+
+
+def _windows(layer: _ConvNd) -> list[tuple[int, int, int]]:
+    """Stride, dilation, and reach of the kernel along each axis of space."""
+    axes = zip(layer.stride, layer.dilation, layer.kernel_size, strict=True)
+    return [(stride, dilation, dilation * (kernel - 1) + 1) for stride, dilation, kernel in axes]
 
 
 def _padded(inputs: Tensor, layer: _ConvNd) -> Tensor:

@@ -1,17 +1,19 @@
 """The classical laws of the initial weights, by name."""
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from leadline._core.names import check_choice
 from leadline._core.unstored import UnstoredWeight
+from leadline.init._fill import zero_biases
+from leadline.init._maps import LinearMap, settable_maps
+from leadline.init._setting import set_weight
 
 InitName = Literal["default", "he", "xavier", "orthogonal", "gaussian"]
-
-_FILLED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @torch.no_grad()
@@ -28,11 +30,13 @@ def fill(model: nn.Module, *, init: str = "default", gain: float = 1.0) -> nn.Mo
     | `gaussian` | normal, variance $g^2 / \text{fan\_in}$ |
     | `orthogonal` | $g$ times a Haar matrix; a kernel is taken as the matrix (out, in · positions) |
 
-    All but `default` set the biases to zero. Draws from torch's global generator, as `torch.nn.init` does; a
+    All but `default` set the biases to zero. The fan in of a transposed convolution is divided by its stride, as an
+    output sums over so many fewer; the fan out counts all outputs, as in torch. Parametrised weights are set through
+    their parametrisation. Draws from torch's global generator, as `torch.nn.init` does; a
     `leadline.simulate.LazyLinear` draws from its own seed.
 
     Args:
-        model: The model; normalisations and embeddings are left alone.
+        model: The model. What counts as a layer, and what is left alone: as for ``leadline.init.gaussian``.
         init: One of the names above.
         gain: Factor on the weights, finite.
 
@@ -40,7 +44,7 @@ def fill(model: nn.Module, *, init: str = "default", gain: float = 1.0) -> nn.Mo
         ``model``.
 
     Raises:
-        UsageError: If ``init`` is none of these names.
+        UsageError: If ``init`` is none of these names, or a weight has no values yet or cannot be set.
 
     Source:
         he2015, eq. 10; glorot2010, eq. 12, normal where the paper draws uniformly; saxe2014, section 3.
@@ -52,19 +56,39 @@ def fill(model: nn.Module, *, init: str = "default", gain: float = 1.0) -> nn.Mo
         >>> torch.allclose(layer.weight @ layer.weight.T, torch.eye(4), atol=1e-6)
         True
     """
-    draws = {
-        "default": lambda w: w.mul_(gain),
-        "he": lambda w: w.normal_(0.0, gain * math.sqrt(2 / w[0].numel())),
-        "xavier": lambda w: nn.init.xavier_normal_(w, gain),
-        "orthogonal": lambda w: nn.init.orthogonal_(w, gain),
-        "gaussian": lambda w: w.normal_(0.0, gain / math.sqrt(w[0].numel())),
-    }
-    draw = draws[check_choice("init", init, draws)]
+    check_choice("init", init, ("default", *_LAWS))
+    maps = settable_maps(model)
     for layer in model.modules():
         if isinstance(layer, UnstoredWeight):
             layer.redraw(init=init, gain=gain)
-        elif isinstance(layer, _FILLED):
-            draw(layer.weight)
-            if layer.bias is not None and init != "default":
-                layer.bias.zero_()
+    if init == "default":
+        for entry in maps:
+            _scale(entry, gain)
+        return model
+    for entry in maps:
+        shape = (entry.maps * entry.outputs, entry.inputs, *entry.kernel)
+        values = torch.empty(shape, dtype=entry.dtype, device=entry.parameter.device)
+        _LAWS[init](values, entry.fan_in, gain)
+        entry.store(values.unflatten(0, (entry.maps, -1)))
+    zero_biases(model, (entry.name for entry in maps))
     return model
+
+
+def _scale(entry: LinearMap, gain: float) -> None:
+    if entry.owner is None:
+        entry.parameter.mul_(gain)
+    else:
+        set_weight(*entry.owner, entry.parameter * gain)
+
+
+def _fan_out(weight: Tensor) -> int:
+    return weight[:, 0].numel()
+
+
+# Of a weight (outputs, inputs, *kernel), its fan in, and the gain.
+_LAWS: dict[str, Callable[[Tensor, float, float], object]] = {
+    "he": lambda w, fan_in, gain: w.normal_(0.0, gain * math.sqrt(2 / fan_in)),
+    "xavier": lambda w, fan_in, gain: w.normal_(0.0, gain * math.sqrt(2 / (fan_in + _fan_out(w)))),
+    "orthogonal": lambda w, fan_in, gain: nn.init.orthogonal_(w, gain),
+    "gaussian": lambda w, fan_in, gain: w.normal_(0.0, gain / math.sqrt(fan_in)),
+}

@@ -16,9 +16,10 @@ def recalibrate(model: nn.Module, batches: Iterable[Any]) -> nn.Module:
     r"""Set the running moments of every batch normalisation to those of ``batches``, in place.
 
     Each batch runs through the model with its own moments, all else in eval mode, without gradients; the running mean
-    and variance become the pooled ones, by the pairwise formula in float64, divided by n. With a single batch, eval
-    mode then gives that batch the outputs of batch statistics, at any depth. Torch's running variance, divided by
-    n − 1 and averaged over weights that have moved since, loses the signal in networks of hundreds of layers.
+    and variance become the pooled ones, by the pairwise formula in float64, divided by n (less ``ddof``, where the
+    normalisation of a batch does so). With a single batch, eval mode then gives that batch the outputs of batch
+    statistics, at any depth. Torch's running variance, divided by n − 1 and averaged over weights that have moved
+    since, loses the signal in networks of hundreds of layers.
 
     Args:
         model: The model; modes and random generators are put back. Torch's normalisations and leadline's count.
@@ -102,4 +103,4 @@ def _merged(a: FeatureMoments, b: FeatureMoments) -> FeatureMoments:
 def _store(norm: _BatchNorm, moments: FeatureMoments) -> None:
     assert norm.running_mean is not None and norm.running_var is not None
     norm.running_mean.copy_(moments.mean)
-    norm.running_var.copy_(moments.variance)
+    norm.running_var.copy_(moments.variance * (moments.count / (moments.count - getattr(norm, "ddof", 0))))

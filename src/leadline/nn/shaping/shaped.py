@@ -149,7 +149,7 @@ def shape(
 
     Raises:
         UsageError: If ``depth`` or ``budget`` is not positive, the shares do not fit, or the activation is constant,
-            jumps, is not finite or not elementwise.
+            jumps, is not finite or not elementwise, or its mean squared slope is infinite.
 
     Source:
         leadline, shaping any activation; the controlled quantity is that of martens2021 and zhang2022.

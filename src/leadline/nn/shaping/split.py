@@ -9,7 +9,8 @@ from leadline.nn.shaping.adapted import Elementwise, adapted
 from leadline.theory import expectation
 
 _STRAIGHT = 1e-20  # share of the variance that rounding leaves to a straight line
-_JUMP = 1e-6
+_CONSTANT = 1e-10  # share of its mean that rounding leaves to a constant
+_JUMP = 1e-6  # share of the standard deviation by which the two ways to the linear part may differ
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,8 @@ def split(activation: Elementwise) -> Split:
         The split, to about 1e-12.
 
     Raises:
-        UsageError: If the activation is constant, jumps, is not finite or not elementwise.
+        UsageError: If the activation is constant, jumps, is not finite or not elementwise, or its mean squared slope
+            is infinite.
 
     Source:
         leadline, shaping any activation; the identities are Stein's.
@@ -71,15 +73,16 @@ def split(activation: Elementwise) -> Split:
 
     mean = expect(phi.function)
     linear = expect(lambda x: x * phi.function(x))
-    if not abs(linear - expect(phi.derivative)) <= _JUMP * (1 + abs(linear)):
-        raise UsageError(f"{phi.name} jumps or is given with a derivative that is not its own, so it cannot be shaped.")
 
     def rest(x):
         return phi.function(x) - mean - linear * x
 
     variance = expect(lambda x: np.square(rest(x)))
-    if variance + linear**2 <= _STRAIGHT * (1 + mean**2):
+    size = np.hypot(np.sqrt(variance), linear)
+    if size <= _CONSTANT * abs(mean):
         raise UsageError(f"{phi.name} is constant under a standard normal, so it cannot be shaped.")
+    if not abs(linear - expect(phi.derivative)) <= _JUMP * size:
+        raise UsageError(f"{phi.name} jumps or is given with a derivative that is not its own, so it cannot be shaped.")
     if variance <= _STRAIGHT * linear**2:
         return Split(name=phi.name, mean=mean, linear=linear, scale=0.0, slope=1.0, cubic=0.0)
     scale = float(np.sqrt(variance))

@@ -20,6 +20,7 @@ from leadline.nn.stack.arena import Pool
 from leadline.nn.stack.fused import Fused, fits
 from leadline.nn.stack.norms import Batch, Fractional, Moments, Shift
 from leadline.nn.stack.passing import Passage, Through
+from leadline.nn.stack.sameness import change
 from leadline.nn.stack.tail import Apart, Tail
 
 _LEAST = 2  # layers that are worth a stack
@@ -59,7 +60,7 @@ class DeepStack(nn.Module):
         layers: Blocks of ``mlp``, sequences of a linear map, a normalisation and an activation, or these one after
             another. Linear maps are square; normalisations are ``BatchNorm1d`` of torch or leadline,
             ``FractionalBatchNorm1d``, or none, alike in all layers; activations are elementwise, without parameters,
-            and may differ. Their values are copied.
+            the same at every call (no dropout, no ``RReLU``), and may differ. Their values are copied.
         segment: Layers between two states that are kept, ``"root"``, ``"reverse"``, or ``None`` to keep all.
 
     Raises:
@@ -287,6 +288,7 @@ def _check(layers: Sequence[_Layer]) -> None:
         raise UsageError(f"A DeepStack is of at least {_LEAST} layers; got {len(layers)}.")
     width = layers[0].linear.in_features
     first = layers[0]
+    points = torch.linspace(-4, 4, 2 * width, dtype=first.linear.weight.dtype).view(2, width)
     for number, layer in enumerate(layers):
         shape = (layer.linear.in_features, layer.linear.out_features)
         if shape != (width, width):
@@ -299,6 +301,11 @@ def _check(layers: Sequence[_Layer]) -> None:
             raise UsageError("A bias in front of batch normalisation has no effect: build the layers with bias=False.")
         if any(True for _ in layer.activation.parameters()):
             raise UsageError(f"Activations of a DeepStack have no parameters; layer {number} has {layer.activation}.")
+        if (what := change(layer.activation, points)) is not None:
+            raise UsageError(
+                f"Activations of a DeepStack are the same function at every call; {layer.activation} in layer {number} "
+                f"{what}. Keep the layers that have it as they are."
+            )
     norm = first.norm
     if isinstance(norm, nn.SyncBatchNorm) or (isinstance(norm, FeatureNorm) and _unusual(norm)):
         raise UsageError(f"A DeepStack does batch normalisation of one process with its mean; got {norm}.")
