@@ -43,8 +43,10 @@ _HOMES = {
     "Repair": "leadline.doctor",
 }
 
+# Loaded on first use, as the names above.
 _SUBPACKAGES = (
-    "metrics", "theory", "nn", "init", "data", "simulate", "probe", "targets", "doctor", "train", "reporting", "studies",
+    "metrics", "theory", "nn", "init", "data", "simulate", "probe", "targets", "doctor", "train", "reporting",
+    "studies",
 )  # fmt: skip
 
 __all__ = [*_HOMES, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]

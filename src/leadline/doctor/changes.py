@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from leadline._core.diagnosis import DepthLimit
 from leadline._core.errors import UsageError
+from leadline._core.wording import reach
 from leadline.doctor._diagnose import diagnose
 from leadline.doctor.depth import probabilities
 from leadline.probe import profile
@@ -68,7 +69,7 @@ class WhatIf:
     alternatives: tuple[Alternative, ...]
 
     def __str__(self) -> str:
-        rows = [f"{each}: depth limit {each.limit.estimate:.3g}" for each in (self.now, *self.alternatives)]
+        rows = [f"{each}: depth limit {reach(each.limit.estimate)}" for each in (self.now, *self.alternatives)]
         return "\n".join(rows)
 
 

@@ -3,7 +3,7 @@
 import math
 
 from leadline._core.repair import Proof, Repair
-from leadline._core.wording import count, figure, listed
+from leadline._core.wording import count, figure, listed, reach
 from leadline.doctor.repairs import RECIPES
 from leadline.reporting import words
 from leadline.reporting.comparison import Comparison
@@ -98,5 +98,5 @@ def depths(found: Comparison) -> str:
     before, after = found.before.depth_limit.estimate, found.after.depth_limit.estimate
     if not found.repair.recipe:
         return words.depth_of(before, unit=unit)
-    first = f"{round(before)}" if math.isfinite(before + after) else words.depth_of(before, unit=unit)
+    first = reach(before) if math.isfinite(before + after) else words.depth_of(before, unit=unit)
     return f"{first} → {words.depth_of(after, unit=unit)}"
