@@ -146,7 +146,7 @@ def what_if(
     several = [tried(changes) for changes in _several(now, choices, sorted(singles, key=_rank), present)]
     ranked = sorted([*singles, *several], key=_rank)
     closer = [trial.closer(each, samples[each.changes.get("batch")]) for each in ranked[: _CLOSER * best]]
-    ranked = [*sorted(closer, key=_rank), *ranked[_CLOSER * best :]]
+    ranked = sorted([*closer, *ranked[_CLOSER * best :]], key=_rank)
     confirmed = []
     for alternative in ranked[:best]:
         tell(f"Measuring {alternative}")

@@ -58,6 +58,5 @@ def carried(each: "Alternative") -> str:
 
 def chance(each: "Alternative", depth: int) -> str:
     """The probability that it trains at the depth; behind ``~`` where it was predicted and not measured."""
-    if depth in each.measured:
-        return words.probability(each.measured[depth])
-    return f"~{words.probability(each.predicted[depth])}".replace("~below ", "< ").replace("~above ", "> ")
+    mark, score = ("", each.measured[depth]) if depth in each.measured else ("~", each.predicted[depth])
+    return mark + words.probability(score).replace("below ", "< ").replace("above ", "> ")
