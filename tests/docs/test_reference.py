@@ -84,6 +84,13 @@ def test_the_table_of_options_has_what_help_shows():
         assert f"`{option}`" in table
 
 
+def test_a_default_of_zero_is_told_and_one_that_is_off_or_empty_is_not():
+    table = hook("tables").options()
+    assert "| `--seed` <code>N</code> | Of the weights and the batch. | `0` |" in table
+    assert "| `--what-if` | Which norm, activation, weights, skip or batch go deeper? |  |" in table
+    assert "``" not in hook("tables").options("reproduce")
+
+
 def test_the_table_of_options_of_fix_has_its_own():
     table = hook("tables").options("fix")
     for option in ("--recipe", "--layers", "--prove", "--dry-run", "--force", "--out", "--overwrite", "--seed"):
