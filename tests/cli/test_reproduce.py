@@ -17,8 +17,11 @@ from leadline.studies.meterez2023 import isometry
 def test_claims_are_listed(capsys: pytest.CaptureFixture[str]):
     assert main(["reproduce", "--list", "A"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == [claim.id for claim in studies.selected(["A"])]
+    claims = studies.selected(["A"])
+    assert [line.split()[0] for line in lines[1:] if not line.startswith(" ")] == [claim.id for claim in claims]
     assert max(map(len, lines)) <= 80
+    told = set(" ".join(lines).split())
+    assert all(set(claim.statement.split()) <= told for claim in claims)
 
 
 def test_verdicts_are_shown_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -47,6 +50,7 @@ def test_a_claim_that_fails_gives_1(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         (["E1"], "no claim or paper 'E1'"),
         (["--scale", "papre"], "--scale must be one of"),
         (["--resume"], "--json PATH"),
+        (["--list", "--json", "claims.json"], "leave out --json"),
         (["A1", "--data", "cifra10"], "did you mean 'cifar10'"),
         (["A1", "--device", "gpu"], "no device 'gpu'"),
     ],

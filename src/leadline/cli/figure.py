@@ -36,6 +36,7 @@ def figure(
     """Draw a figure of the papers again: ours over the published points, as a page and in numbers."""
     options.check_destinations(json=json, html=html)
     if listed:
+        options.check_list(json=json, html=html)
         show(_list)
         return
     if not wanted:

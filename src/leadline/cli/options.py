@@ -134,6 +134,13 @@ def numbers(text: str | None, *, option: str, example: str) -> tuple[int, ...] |
     return tuple(map(int, parts))
 
 
+def check_list(**paths: Path | None) -> None:
+    """Refuse paths beside --list, by the names of their options."""
+    for name, path in paths.items():
+        if path is not None:
+            raise UsageError(f"--list only names what there is and writes nothing; leave out --{name}.")
+
+
 def check_destinations(**paths: Path | None) -> None:
     """Refuse paths that cannot be written to, by the names of their options, before anything is measured."""
     seen: dict[Path, str] = {}

@@ -60,6 +60,7 @@ def reproduce(
     if resume and file is None:
         raise UsageError("--resume goes on from a file of verdicts: give it with --json PATH.")
     if listed:
+        options.check_list(json=json, html=html)
         show(lambda width: _list(wanted or [], width))
         return
     with progress() as step, redirect_stdout(sys.stderr):

@@ -18,9 +18,9 @@ def claim_list(claims: Sequence[Claim], *, width: int) -> RenderableType:
     columns = [
         Column(header="claim", cells=[claim.id for claim in claims], justify="left", importance=9),
         Column(
-            header="states", cells=[claim.statement for claim in claims], justify="left", elastic=True, importance=8
+            header="states", cells=[claim.statement for claim in claims], justify="left", wrapped=True, importance=8
         ),
-        Column(header="where", cells=[claim.source.locator for claim in claims], justify="left", elastic=True),
+        Column(header="where", cells=[claim.source.locator for claim in claims], justify="left", wrapped=True),
         Column(header="seconds", cells=[number(claim.seconds) for claim in claims], importance=7),
     ]
     return fitted_table(columns, width=width)
