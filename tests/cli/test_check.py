@@ -67,7 +67,12 @@ def test_the_report_is_written_and_named(tmp_path: Path, capsys: pytest.CaptureF
     page = (tmp_path / "report.html").read_text()
     assert page.startswith("<!doctype html>")
     assert "models.py:healthy on its own batch, seed 0." in page
-    assert "report.html" in capsys.readouterr().out.replace("\n", "")  # a long path is wrapped
+    assert capsys.readouterr().out.splitlines()[-1] == f"Written: {tmp_path / 'report.html'}"
+
+
+def test_only_data_goes_to_stdout(capsys: pytest.CaptureFixture[str]):
+    assert main(["check", f"{MODELS}:healthy", "--html", "-"]) == 2
+    assert "Only --json writes to stdout" in capsys.readouterr().err
 
 
 def measured(capsys: pytest.CaptureFixture[str], *arguments: str):

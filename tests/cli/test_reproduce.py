@@ -28,8 +28,8 @@ def test_verdicts_are_shown_and_written(tmp_path: Path, capsys: pytest.CaptureFi
     path = tmp_path / "claims.json"
     assert main(["reproduce", "B12", "A1", "D17", "--json", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 80
-    assert lines[-1] == "3 claims: 2 holds, 0 fails, 1 undecided."
+    assert max(map(len, lines[:-1])) <= 80 and lines[-1] == f"Written: {path}"
+    assert lines[-2] == "3 claims: 2 holds, 0 fails, 1 undecided."
     data = json.loads(path.read_text())
     assert data["schema"] == 1
     assert [(claim["id"], claim["verdict"]) for claim in data["claims"]] == [

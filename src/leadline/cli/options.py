@@ -147,6 +147,8 @@ def check_destinations(**paths: Path | None) -> None:
     for name, path in paths.items():
         if path is None:
             continue
+        if path == STDOUT and name != "json":
+            raise UsageError(f"Only --json writes to stdout; give --{name} the name of a file in place of -.")
         if path in seen:
             raise UsageError(f"--{seen[path]} and --{name} cannot both be written to {path}.")
         seen[path] = name

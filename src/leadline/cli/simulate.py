@@ -12,7 +12,7 @@ from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
 from leadline._core.records import to_json, write_json
 from leadline.cli import options
-from leadline.cli.console import show, write
+from leadline.cli.console import show, tell_written, write
 from leadline.cli.progress import progress
 
 
@@ -112,6 +112,7 @@ def simulate(
         write(to_json(found.to_dict()))
     else:
         show(lambda columns: simulation_table(found, width=columns))
+        tell_written(json, html, parquet)
 
 
 def _size(text: str) -> int:

@@ -10,7 +10,7 @@ import typer
 from leadline._core.errors import UsageError
 from leadline._core.records import to_json, write_json
 from leadline.cli import options
-from leadline.cli.console import say, show, write
+from leadline.cli.console import say, show, tell_written, write
 from leadline.cli.progress import progress
 
 _DESCENT, _RUN = "Descent", "Run"
@@ -135,6 +135,6 @@ def train(
     if json == options.STDOUT:
         write(to_json(found.document()))
     else:
-        written = [path for path in (log, save, json) if path]
-        show(lambda width: found.page(width=width, written=written))
+        show(lambda width: found.page(width=width))
+        tell_written(log, save, json)
     raise typer.Exit(1 if found.run.diverged else 0)
