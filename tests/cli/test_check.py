@@ -226,6 +226,18 @@ def test_an_unknown_command_is_refused_with_the_nearest(capsys: pytest.CaptureFi
     assert "'check'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [[], ["check"], ["train"], ["reproduce"], ["sweep", "run"]])
+def test_an_option_that_takes_no_value_shows_none(command: list[str], capsys: pytest.CaptureFixture[str]):
+    assert main([*command, "--help"]) == 0
+    assert "<bool>" not in capsys.readouterr().out
+
+
+def test_a_paragraph_of_the_help_wraps_as_a_whole(capsys: pytest.CaptureFixture[str], monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    main(["reproduce", "--help"])
+    assert "that a run that was stopped goes on" in capsys.readouterr().out
+
+
 def test_a_call_without_a_command_shows_the_help_and_gives_2(capsys: pytest.CaptureFixture[str]):
     assert main([]) == 2
     assert "check" in capsys.readouterr().out

@@ -42,7 +42,12 @@ Loss = Annotated[str, _run("cotangent|cross_entropy", "Where the gradient comes 
 ForwardOnly = Annotated[bool, _run("", "Send no gradient back.", "--forward-only")]
 Dtype = Annotated[str, _run("float32|float64", "Of the states.")]
 Parquet = Annotated[
-    Path | None, typer.Option(metavar="PATH", help="Write a row for every layer and draw.", rich_help_panel="Output")
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help="Write a row for every layer and draw; needs the extra `tables`.",
+        rich_help_panel="Output",
+    ),
 ]
 
 
