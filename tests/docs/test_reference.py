@@ -4,12 +4,13 @@ import importlib
 import importlib.util
 import re
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from leadline import data, init, metrics, nn, simulate, targets, theory, train
+from leadline import data, init, metrics, nn, simulate, studies, targets, theory, train
 from leadline._core.diagnosis import CODES
 from leadline.doctor.catalogue import catalogue
 from leadline.studies import figures
@@ -54,6 +55,17 @@ def public(package: ModuleType) -> set[str]:
 def test_the_page_of_a_package_has_every_public_name(page):
     names = {name.rpartition(".")[2] for name in described(page)}
     assert public(PACKAGES[page]) - TABLES - names == set()
+
+
+def test_the_page_of_the_studies_has_every_public_name():
+    page = (DOCS / "reference" / "studies.md").read_text(encoding="utf-8")
+    assert public(studies) - set(re.findall(r"\w+", page)) == set()
+
+
+def test_the_installation_lists_every_extra():
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (DOCS / "index.md").read_text(encoding="utf-8")
+    assert [extra for extra in project["optional-dependencies"] if f"`{extra}`" not in page] == []
 
 
 def test_every_public_name_of_leadline_has_a_place():
