@@ -29,7 +29,7 @@ def test_verdicts_are_shown_and_written(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["reproduce", "B12", "A1", "D17", "--json", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines[:-1])) <= 80 and lines[-1] == f"Written: {path}"
-    assert lines[-2] == "3 claims: 2 holds, 0 fails, 1 undecided."
+    assert lines[-2] == "3 claims: 2 hold, 0 fail, 1 undecided."
     data = json.loads(path.read_text())
     assert data["schema"] == 1
     assert [(claim["id"], claim["verdict"]) for claim in data["claims"]] == [
@@ -107,4 +107,4 @@ def test_the_page_has_rules_and_numbers(tmp_path: Path):
     path = tmp_path / "claims.html"
     assert main(["reproduce", "B1", "D17", "--html", str(path)]) == 0
     text = path.read_text(encoding="utf-8")
-    assert "2 claims: 1 hold, 0 fail, 1 undecided" in text and "largest deviation from 1" in text
+    assert "2 claims: 1 holds, 0 fail, 1 undecided" in text and "largest deviation from 1" in text

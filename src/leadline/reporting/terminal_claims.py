@@ -6,8 +6,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from leadline._core.claims import Claim, Verdict
-from leadline._core.wording import count, number
-from leadline.reporting.study_words import estimate, limits
+from leadline._core.wording import number
+from leadline.reporting.study_words import estimate, limits, tally
 from leadline.reporting.terminal_table import Column, fitted_table
 
 _STYLES = {"holds": "green", "fails": "bold red", "undecided": "yellow"}
@@ -46,11 +46,10 @@ def verdict_table(verdicts: Sequence[Verdict], claims: Sequence[Claim], *, width
         Column(header="s", cells=[number(verdict.seconds) for verdict in verdicts], importance=5),
     ]
     styles = [_STYLES[verdict.verdict] for verdict in verdicts]
-    tally = [f"{sum(v.verdict == word for v in verdicts)} {word}" for word in _STYLES]
     return Group(
         fitted_table(columns, width=width, styles=styles),
         *(Text(line) for line in _sentences(verdicts, claims)),
-        Text(f"{count(len(verdicts), 'claim')}: {', '.join(tally)}.", style="bold"),
+        Text(f"{tally(verdicts)}.", style="bold"),
     )
 
 
