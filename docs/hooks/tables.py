@@ -32,7 +32,7 @@ def options(name: str = "check") -> str:
         if option.param_type_name == "option":
             values = f" <code>{option.metavar}</code>".replace("|", "&#124;") if option.metavar else ""
             name = f"`{option.opts[0]}`{values}"
-            default = "" if option.default in (None, False) else f"`{option.default}`"
+            default = "" if option.default is False or option.default in (None, "") else f"`{option.default}`"
             rows.append((name, option.help, default))
     return _table(("option", "meaning", "default"), rows)
 

@@ -43,16 +43,22 @@ _HOMES = {
     "Repair": "leadline.doctor",
 }
 
+# Loaded on first use, as the names above.
+_SUBPACKAGES = (
+    "metrics", "theory", "nn", "init", "data", "simulate", "probe", "targets", "doctor", "train", "reporting",
+    "studies",
+)  # fmt: skip
+
 __all__ = [*_HOMES, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in {"metrics", "theory", "nn", "init", "data", "probe", "targets", "doctor", "train", "reporting"}:
+    if name in _SUBPACKAGES:
         return importlib.import_module(f"leadline.{name}")
-    raise AttributeError(f"module 'leadline' has no attribute {name!r}; it has {', '.join(sorted(_HOMES))}")
+    raise AttributeError(f"module 'leadline' has no attribute {name!r}; it has {', '.join(__dir__())}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_SUBPACKAGES])

@@ -67,7 +67,12 @@ def test_the_report_is_written_and_named(tmp_path: Path, capsys: pytest.CaptureF
     page = (tmp_path / "report.html").read_text()
     assert page.startswith("<!doctype html>")
     assert "models.py:healthy on its own batch, seed 0." in page
-    assert "report.html" in capsys.readouterr().out.replace("\n", "")  # a long path is wrapped
+    assert capsys.readouterr().out.splitlines()[-1] == f"Written: {tmp_path / 'report.html'}"
+
+
+def test_only_data_goes_to_stdout(capsys: pytest.CaptureFixture[str]):
+    assert main(["check", f"{MODELS}:healthy", "--html", "-"]) == 2
+    assert "Only --json writes to stdout" in capsys.readouterr().err
 
 
 def measured(capsys: pytest.CaptureFixture[str], *arguments: str):
@@ -219,6 +224,18 @@ def test_help_and_version_give_0(arguments: list[str], capsys: pytest.CaptureFix
 def test_an_unknown_command_is_refused_with_the_nearest(capsys: pytest.CaptureFixture[str]):
     assert main(["chek", "mlp"]) == 2
     assert "'check'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["check"], ["train"], ["reproduce"], ["sweep", "run"]])
+def test_an_option_that_takes_no_value_shows_none(command: list[str], capsys: pytest.CaptureFixture[str]):
+    assert main([*command, "--help"]) == 0
+    assert "<bool>" not in capsys.readouterr().out
+
+
+def test_a_paragraph_of_the_help_wraps_as_a_whole(capsys: pytest.CaptureFixture[str], monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    main(["reproduce", "--help"])
+    assert "that a run that was stopped goes on" in capsys.readouterr().out
 
 
 def test_a_call_without_a_command_shows_the_help_and_gives_2(capsys: pytest.CaptureFixture[str]):

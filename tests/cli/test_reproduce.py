@@ -17,16 +17,19 @@ from leadline.studies.meterez2023 import isometry
 def test_claims_are_listed(capsys: pytest.CaptureFixture[str]):
     assert main(["reproduce", "--list", "A"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == [claim.id for claim in studies.selected(["A"])]
+    claims = studies.selected(["A"])
+    assert [line.split()[0] for line in lines[1:] if not line.startswith(" ")] == [claim.id for claim in claims]
     assert max(map(len, lines)) <= 80
+    told = set(" ".join(lines).split())
+    assert all(set(claim.statement.split()) <= told for claim in claims)
 
 
 def test_verdicts_are_shown_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = tmp_path / "claims.json"
     assert main(["reproduce", "B12", "A1", "D17", "--json", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 80
-    assert lines[-1] == "3 claims: 2 holds, 0 fails, 1 undecided."
+    assert max(map(len, lines[:-1])) <= 80 and lines[-1] == f"Written: {path}"
+    assert lines[-2] == "3 claims: 2 hold, 0 fail, 1 undecided."
     data = json.loads(path.read_text())
     assert data["schema"] == 1
     assert [(claim["id"], claim["verdict"]) for claim in data["claims"]] == [
@@ -47,6 +50,7 @@ def test_a_claim_that_fails_gives_1(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         (["E1"], "no claim or paper 'E1'"),
         (["--scale", "papre"], "--scale must be one of"),
         (["--resume"], "--json PATH"),
+        (["--list", "--json", "claims.json"], "leave out --json"),
         (["A1", "--data", "cifra10"], "did you mean 'cifar10'"),
         (["A1", "--device", "gpu"], "no device 'gpu'"),
     ],
@@ -103,4 +107,4 @@ def test_the_page_has_rules_and_numbers(tmp_path: Path):
     path = tmp_path / "claims.html"
     assert main(["reproduce", "B1", "D17", "--html", str(path)]) == 0
     text = path.read_text(encoding="utf-8")
-    assert "2 claims: 1 hold, 0 fail, 1 undecided" in text and "largest deviation from 1" in text
+    assert "2 claims: 1 holds, 0 fail, 1 undecided" in text and "largest deviation from 1" in text

@@ -60,9 +60,10 @@ def test_a_width_may_be_written_with_an_exponent(capsys: pytest.CaptureFixture[s
     assert json.loads(capsys.readouterr().out)["design"]["width"] == 10_000
 
 
-def test_the_table_and_the_page_are_written(tmp_path: Path):
+def test_the_table_and_the_page_are_written_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     table, page = tmp_path / "layers.parquet", tmp_path / "page.html"
     assert main([*SMALL, "--parquet", str(table), "--html", str(page)]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [f"Written: {page}", f"Written: {table}"]
     frame = pd.read_parquet(table)
     assert len(frame) == 6 * 41
     assert {"draw", "layer", "isometry_gap", "log_grad_norm"} <= set(frame.columns)

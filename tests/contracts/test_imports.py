@@ -1,5 +1,6 @@
 """Importing is light: no torch for the theory, no heavy package at the top."""
 
+import pkgutil
 import subprocess
 import sys
 
@@ -34,6 +35,15 @@ def test_every_public_name_resolves(name: str) -> None:
     assert name in dir(leadline)
 
 
+@pytest.mark.parametrize("name", [found.name for found in pkgutil.iter_modules(leadline.__path__) if found.ispkg])
+def test_every_subpackage_but_private_ones_and_the_command_line_is_an_attribute(name: str) -> None:
+    assert (name in dir(leadline)) == (name not in ("_core", "cli"))
+
+
+def test_a_subpackage_is_loaded_on_first_use() -> None:
+    assert "torch" in _loaded_by("import leadline; leadline.simulate.propagate; leadline.studies.claims")
+
+
 def test_an_unknown_name_is_an_error_that_lists_the_known() -> None:
-    with pytest.raises(AttributeError, match="it has .*diagnose.*profile"):
+    with pytest.raises(AttributeError, match="it has .*diagnose.*profile.*simulate"):
         _ = leadline.profil

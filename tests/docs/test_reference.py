@@ -4,12 +4,13 @@ import importlib
 import importlib.util
 import re
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from leadline import data, init, metrics, nn, simulate, targets, theory, train
+from leadline import data, init, metrics, nn, simulate, studies, targets, theory, train
 from leadline._core.diagnosis import CODES
 from leadline.doctor.catalogue import catalogue
 from leadline.studies import figures
@@ -56,6 +57,17 @@ def test_the_page_of_a_package_has_every_public_name(page):
     assert public(PACKAGES[page]) - TABLES - names == set()
 
 
+def test_the_page_of_the_studies_has_every_public_name():
+    page = (DOCS / "reference" / "studies.md").read_text(encoding="utf-8")
+    assert public(studies) - set(re.findall(r"\w+", page)) == set()
+
+
+def test_the_installation_lists_every_extra():
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (DOCS / "index.md").read_text(encoding="utf-8")
+    assert [extra for extra in project["optional-dependencies"] if f"`{extra}`" not in page] == []
+
+
 def test_every_public_name_of_leadline_has_a_place():
     import leadline
 
@@ -82,6 +94,13 @@ def test_the_table_of_options_has_what_help_shows():
     table = hook("tables").options()
     for option in ("--data", "--batch", "--input-shape", "--seed", "--layers", "--json", "--html", "--device"):
         assert f"`{option}`" in table
+
+
+def test_a_default_of_zero_is_told_and_one_that_is_off_or_empty_is_not():
+    table = hook("tables").options()
+    assert "| `--seed` <code>N</code> | Of the weights and the batch. | `0` |" in table
+    assert "| `--what-if` | Which norm, activation, weights, skip or batch go deeper? |  |" in table
+    assert "``" not in hook("tables").options("reproduce")
 
 
 def test_the_table_of_options_of_fix_has_its_own():

@@ -4,12 +4,13 @@ import math
 
 import pytest
 from tests.doctor.faults import diagnosed
-from tests.doctor.models import conv_resnet, plain_mlp, stacked, tiny_gpt
+from tests.doctor.models import conv_resnet, plain_mlp, stacked, tiny_gpt, vectors
 from tests.doctor.synthetic import EMPTY, chain
 from torch import nn
 
 import leadline
 from leadline._core.profile import Profile
+from leadline._core.randomness import seeded
 from leadline.doctor import predict, recognise
 
 NATS = math.log(10)
@@ -62,6 +63,27 @@ def test_of_fractional_batch_normalisation_only_the_scale_is_expected():
 def test_batch_statistics_in_eval_mode_follow_no_law_of_the_batch():
     model, x, y = plain_mlp(6, norm="batch")
     assert predict(profiled((model.eval(), x, y))) == ()
+
+
+class Normed(nn.Module):
+    """A residual block with its norm behind the sum, or at the end of the branch."""
+
+    def __init__(self, *, behind_the_sum: bool):
+        super().__init__()
+        self.up, self.act, self.down, self.norm = nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 32), nn.LayerNorm(32)
+        self.behind_the_sum = behind_the_sum
+
+    def forward(self, x):
+        branch = self.down(self.act(self.up(x)))
+        return self.norm(x + branch) if self.behind_the_sum else x + self.norm(branch)
+
+
+@pytest.mark.parametrize(("behind_the_sum", "metrics"), [(True, []), (False, ["rms"])])
+def test_a_norm_behind_the_sum_ends_the_growth_of_the_stream(behind_the_sum, metrics):
+    with seeded(0):
+        model = nn.Sequential(*(Normed(behind_the_sum=behind_the_sum) for _ in range(4)))
+    profile = profiled((model, vectors(features=32)[0], None))
+    assert [prediction.metric for prediction in predict(profile)] == metrics
 
 
 def test_torchs_default_loses_half_a_decimal_logarithm_of_six_a_layer():

@@ -36,6 +36,13 @@ def test_a_network_behind_batch_norm_is_told_of_its_own_cure_and_not_of_gains():
     assert str(diagnosis.findings[0].source).startswith("Yang")
 
 
+def test_what_follows_from_another_finding_is_told_to_cure_that_first():
+    consequences = [f for f in diagnosed(stacked(60, nn.ReLU)).findings if "follows_from" in f.evidence]
+    assert consequences
+    for finding in consequences:
+        assert [remedy.text for remedy in finding.remedies] == [f"Cure {finding.evidence['follows_from']} first."]
+
+
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("evidence", [{}, {"rate": 0.1}, {"parameters": ["a"]}], ids=["layer", "drift", "parameter"])
 def test_every_finding_of_every_network_has_a_way_out(code, evidence):

@@ -41,6 +41,12 @@ def test_the_rule_names_trainer_rates_steps_task_and_line():
         assert part in rule
 
 
+def test_of_sequences_the_rule_says_that_the_score_only_compares():
+    model, inputs, targets = tiny_gpt(2)
+    assert "only as a comparison" in trainable(leadline.profile(model, inputs, targets)).rule
+    assert "only as a comparison" not in trainable(EMPTY).rule
+
+
 @pytest.mark.parametrize(
     "mechanism", [m for trainer in TRAINERS.values() for m in trainer.mechanisms], ids=lambda m: m.name
 )

@@ -31,7 +31,7 @@ def _words(*tables) -> Reading:
 
 def test_the_alternatives_stand_below_the_findings_as_in_the_terminal():
     text = _words(what_if_rows(FOUND)).text
-    assert "design blocks at 10 at 100 as it is 30 0.80 < 0.01 skip 200 0.80 < 0.01 no norm 20 0.80 < 0.01" in text
+    assert "design blocks at 10 at 100 as it is 30 0.80 ~< 0.01 skip 200 0.80 ~< 0.01 no norm 20 0.80 ~< 0.01" in text
     assert text.index("Two samples are the same.") < text.index("What if") < text.index("Against depth")
 
 

@@ -92,9 +92,15 @@ def test_published_points_meet_ours_on_the_line_between_them():
     assert [row["ours"] for row in comparison(_figure(ours, seen))] == ["1.00", "0.505", ""]
 
 
+@pytest.mark.parametrize(("last", "shown"), [(30.0, ["2", "30"]), (2.5, ["2.00", "2.50"])])
+def test_places_are_whole_numbers_where_all_are(last: float, shown: list[str]):
+    seen = Curve(name="gap", x=(2.0, last), y=(0.5, 0.25), published=True)
+    assert [row["layer"] for row in comparison(_figure(seen))] == shown
+
+
 def test_without_published_points_the_ends_are_told():
     (row,) = comparison(_figure(Curve(name="gap", x=(0.0, 10.0), y=(1.0, 0.01))))
-    assert (row["first"], row["last"], row["at"]) == ("1.00", "0.0100", "10.0")
+    assert (row["first"], row["last"], row["at"]) == ("1.00", "0.0100", "10")
 
 
 def test_what_has_no_place_on_a_logarithmic_axis_is_a_gap():

@@ -179,6 +179,8 @@ def test_a_table_goes_to_csv_and_parquet_and_comes_back(tmp_path: Path):
         assert len(layers) == len(frame(opened, "layers")) == 2 * 2 * (3 + 4)
         with pytest.raises(UsageError, match="ends in .parquet or .csv"):
             export(opened, tmp_path / "cells.xlsx")
+        with pytest.raises(UsageError, match="no losses to write"):
+            export(opened, tmp_path / "losses.csv", "losses")
         with pytest.raises(UsageError, match="rows must be one of"):
             frame(opened, "rows")
         pytest.importorskip("pyarrow")

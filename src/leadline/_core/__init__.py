@@ -1,1 +1,1 @@
-"""Private: the records that travel between packages, and what every package needs. Imports no torch."""
+"""Private: the records that travel between packages, and what every package needs."""

@@ -9,7 +9,7 @@ from leadline._core.profile import Profile
 from leadline._core.rates import Rate
 from leadline._core.records import encode, read_record, write_json
 from leadline._core.sources import Source
-from leadline._core.wording import figure
+from leadline._core.wording import reach
 
 SCHEMA = 1
 Severity = Literal["error", "warning", "note"]
@@ -148,7 +148,7 @@ class Diagnosis:
         return read_record(Diagnosis, path, schema=SCHEMA)
 
     def __str__(self) -> str:
-        limit = figure(self.depth_limit.estimate)
+        limit = reach(self.depth_limit.estimate)
         verdict = f"{self.profile.model}: trainable {self.trainable:.2f}, depth limit {limit}"
         lines = [f"{f.severity}: {f.code}{f' at {f.layer}' if f.layer else ''}: {f.message}" for f in self.findings]
         return "\n".join([verdict, *(lines or ["no findings"])])

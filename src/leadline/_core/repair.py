@@ -52,6 +52,7 @@ class Attempt:
 
     Attributes:
         recipe: Its name.
+        way: Which of its ways, in a phrase, where it has several.
         findings: ``"severity: code"`` of each error and warning that was found behind it, or of the model as it was.
         trainable: The score of the diagnosis behind it.
         kept: Whether this is how the model was left.
@@ -59,6 +60,7 @@ class Attempt:
     """
 
     recipe: str
+    way: str = ""
     findings: tuple[str, ...] = ()
     trainable: float = 0.0
     kept: bool = False
@@ -73,11 +75,13 @@ class Curve:
         model: ``"before"`` the repair or ``"after"`` it.
         learning_rate: Of the optimiser.
         losses: The loss of every step.
+        learnt: Whether it passed the rule.
     """
 
     model: Literal["before", "after"]
     learning_rate: float
     losses: tuple[float, ...]
+    learnt: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+# Depth in links beyond which an extrapolation is told as lying there, and not in a number.
+FARTHEST = 10_000
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -76,6 +78,17 @@ def count(quantity: int, noun: str) -> str:
     ('1 error', '3 layers', '0 notes')
     """
     return f"{quantity} {noun}" if quantity == 1 else f"{quantity} {noun}s"
+
+
+def reach(depth: float) -> str:
+    """A depth in links, as far as it can be told.
+
+    >>> reach(41.6), reach(2.9e6), reach(math.inf), reach(math.nan)
+    ('42', 'more than 10,000', '∞', '–')
+    """
+    if not math.isfinite(depth):
+        return number(depth)
+    return f"more than {FARTHEST:,}" if depth > FARTHEST else str(round(depth))
 
 
 def listed(items: Sequence[str], *, shown: int = 3) -> str:

@@ -1,3 +1,3 @@
-"""The command line: `leadline check TARGET` and `leadline fix TARGET`."""
+"""The command line: a module a command of `leadline`, and what they share."""
 
 from leadline.cli.app import main as main

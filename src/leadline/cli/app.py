@@ -1,5 +1,6 @@
 """The commands together, and what each of them owes its caller: an exit status and, where it fails, one sentence."""
 
+import inspect
 import signal
 import sys
 import textwrap
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,8 +33,8 @@ _WrongArguments: type[Exception] = typer.BadParameter.__mro__[1]
 app = typer.Typer(
     name="leadline",
     help="Sounds deep networks: measures signals and gradients through any PyTorch model, explains, and repairs.",
-    epilog="Exit status: 0 healthy or repaired, 1 an error-level finding, 2 a wrong call, 3 a bug of leadline, "
-    "130 interrupted.",
+    epilog="Exit status: 0 healthy, repaired or done; 1 an error-level finding, a claim that fails, a cell that failed "
+    "or a loss that is no finite number; 2 a wrong call; 3 a bug of leadline; 130 interrupted.",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -71,13 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after ``leadline``; those of the process where left out.
 
     Returns:
-        The exit status: 0 healthy or done, 1 an error-level finding, 2 a wrong call, 3 a bug of leadline,
-        130 interrupted.
+        The exit status, as ``leadline --help`` tells it.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     with _noted_interrupts() as interrupted:
         try:
-            command = typer.main.get_command(app)
+            command = _helpful(typer.main.get_command(app))
             status = command(arguments or ["--help"], prog_name="leadline", standalone_mode=False) or HEALTHY
         except (KeyboardInterrupt, typer.Abort):
             status = INTERRUPTED
@@ -88,6 +88,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if status == INTERRUPTED:
         say("Interrupted; nothing was left half-written.", kind="leadline")
     return status if arguments else WRONG_CALL
+
+
+def _helpful(command: Any, parent: Any = None) -> Any:
+    """``command`` whose help wraps each paragraph as a whole, and shows no value behind options that take none."""
+    command.help = "\n\n".join(" ".join(part.split()) for part in inspect.cleandoc(command.help or "").split("\n\n"))
+    context = typer.Context(command, parent=parent, **command.context_settings)
+    for option in command.get_params(context):
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+    for inner in getattr(command, "commands", {}).values():
+        _helpful(inner, context)
+    return command
 
 
 @contextmanager

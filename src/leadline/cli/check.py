@@ -10,7 +10,7 @@ from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
 from leadline._core.records import to_json, write_json
 from leadline.cli import options
-from leadline.cli.console import show, write
+from leadline.cli.console import show, tell_written, write
 from leadline.cli.progress import progress
 
 
@@ -89,5 +89,6 @@ def check(
     if json == options.STDOUT:
         write(to_json(sounding.document()))
     else:
-        show(lambda width: sounding.page(width=width, written=[path for path in (json, html) if path]))
+        show(lambda width: sounding.page(width=width))
+        tell_written(json, html)
     raise typer.Exit(0 if sounding.diagnosis.healthy else 1)

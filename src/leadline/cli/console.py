@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from rich.console import RenderableType
 
@@ -34,6 +35,18 @@ def say(sentence: str, *, kind: str = "error") -> None:
     with console.capture() as capture:
         console.print(Text.assemble((f"{kind}: ", "bold red"), " ".join(sentence.split())))
     write(capture.get(), to_stderr=True)
+
+
+def tell_written(*paths: "Path | None") -> None:
+    """Print to stdout which files were written, each on a line of its own; what was not asked for is ``None``."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    with console.capture() as capture:
+        for path in filter(None, paths):
+            console.print(Text(f"Written: {path}", style="dim"))
+    write(capture.get())
 
 
 def write(text: str, *, to_stderr: bool = False) -> None:

@@ -10,7 +10,7 @@ import typer
 from leadline._core.errors import UsageError
 from leadline._core.records import to_json, write_json
 from leadline.cli import options
-from leadline.cli.console import show, write
+from leadline.cli.console import show, tell_written, write
 from leadline.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def figure(
     """Draw a figure of the papers again: ours over the published points, as a page and in numbers."""
     options.check_destinations(json=json, html=html)
     if listed:
+        options.check_list(json=json, html=html)
         show(_list)
         return
     if not wanted:
@@ -56,7 +57,7 @@ def figure(
         write(to_json(document))
     else:
         show(lambda width: figure_table(found, width=width))
-        write(f"Drawn in {page}.\n")
+        tell_written(json, page)
 
 
 def _list(width: int) -> "RenderableType":

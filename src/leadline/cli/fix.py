@@ -11,7 +11,7 @@ from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
 from leadline._core.records import to_json, write_json
 from leadline.cli import options
-from leadline.cli.console import show, write
+from leadline.cli.console import show, tell_written, write
 from leadline.cli.folder import check_folder
 from leadline.cli.progress import progress
 
@@ -74,11 +74,10 @@ def fix(
             leadline.report(repair, html)
         if json and json != options.STDOUT:
             write_json(mending.document(), json)
-        if out is not None and not dry_run:
-            mending.keep(out)
+        kept = mending.keep(out) if out is not None and not dry_run else []
     if json == options.STDOUT:
         write(to_json(mending.document()))
     else:
-        files = [path for path in (json, html) if path]
-        show(lambda width: mending.page(width=width, files=files, out=out))
+        show(lambda width: mending.page(width=width, out=out))
+        tell_written(json, html, *kept)
     raise typer.Exit(0 if mending.found.after.healthy else 1)

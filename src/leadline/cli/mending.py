@@ -1,7 +1,7 @@
 """What one fix came to, as data, as a page for the terminal, and as files. Loads torch; the command imports it."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,19 +53,19 @@ class Mending:
             del side["profile"]
         return {"schema": SCHEMA, "repair": encode(record), **sides}
 
-    def keep(self, folder: Path) -> None:
-        """Write the record, the weights and the report; all of them or nothing."""
+    def keep(self, folder: Path) -> list[Path]:
+        """Write the record, the weights and the report, all of them or nothing; where they are."""
         with whole_folder(folder) as place:
             save_weights(self.target.model, place / WEIGHTS)
             report(self.found.repair, place / REPORT)
             self.found.repair.save(place / SEAL)
+        return [folder / name for name in (SEAL, WEIGHTS, REPORT)]
 
-    def page(self, *, width: int, files: Sequence[Path], out: Path | None) -> RenderableType:
-        """What is printed; below the verdict the files that were written."""
+    def page(self, *, width: int, out: Path | None) -> RenderableType:
+        """What is printed; below the verdict what became of the weights, where that needs saying."""
         kept = None if self.dry_run else out
         use = self._use(kept) if kept and self.found.repair.recipe else []
-        lines = [f"Written: {path}" for path in files]
-        lines += [f"Written: {kept / name}" for name in (SEAL, WEIGHTS, REPORT)] if kept else []
+        lines = []
         if self.found.repair.recipe and not self.dry_run and not kept:
             lines.append("The repaired weights were not kept; --out DIR writes them.")
         if self.dry_run and out:

@@ -134,12 +134,21 @@ def numbers(text: str | None, *, option: str, example: str) -> tuple[int, ...] |
     return tuple(map(int, parts))
 
 
+def check_list(**paths: Path | None) -> None:
+    """Refuse paths beside --list, by the names of their options."""
+    for name, path in paths.items():
+        if path is not None:
+            raise UsageError(f"--list only names what there is and writes nothing; leave out --{name}.")
+
+
 def check_destinations(**paths: Path | None) -> None:
     """Refuse paths that cannot be written to, by the names of their options, before anything is measured."""
     seen: dict[Path, str] = {}
     for name, path in paths.items():
         if path is None:
             continue
+        if path == STDOUT and name != "json":
+            raise UsageError(f"Only --json writes to stdout; give --{name} the name of a file in place of -.")
         if path in seen:
             raise UsageError(f"--{seen[path]} and --{name} cannot both be written to {path}.")
         seen[path] = name

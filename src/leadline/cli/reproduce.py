@@ -11,7 +11,7 @@ from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
 from leadline._core.records import to_json, write_json
 from leadline.cli import options
-from leadline.cli.console import show, write
+from leadline.cli.console import show, tell_written, write
 from leadline.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def reproduce(
     if resume and file is None:
         raise UsageError("--resume goes on from a file of verdicts: give it with --json PATH.")
     if listed:
+        options.check_list(json=json, html=html)
         show(lambda width: _list(wanted or [], width))
         return
     with progress() as step, redirect_stdout(sys.stderr):
@@ -97,6 +98,7 @@ def reproduce(
         write(to_json(reproduction().to_dict()))
     else:
         show(lambda width: verdict_table(verdicts, chosen, width=width))
+        tell_written(json, html)
     raise typer.Exit(1 if any(verdict.verdict == "fails" for verdict in verdicts) else 0)
 
 

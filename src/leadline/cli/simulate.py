@@ -12,7 +12,7 @@ from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
 from leadline._core.records import to_json, write_json
 from leadline.cli import options
-from leadline.cli.console import show, write
+from leadline.cli.console import show, tell_written, write
 from leadline.cli.progress import progress
 
 
@@ -42,7 +42,12 @@ Loss = Annotated[str, _run("cotangent|cross_entropy", "Where the gradient comes 
 ForwardOnly = Annotated[bool, _run("", "Send no gradient back.", "--forward-only")]
 Dtype = Annotated[str, _run("float32|float64", "Of the states.")]
 Parquet = Annotated[
-    Path | None, typer.Option(metavar="PATH", help="Write a row for every layer and draw.", rich_help_panel="Output")
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help="Write a row for every layer and draw; needs the extra `tables`.",
+        rich_help_panel="Output",
+    ),
 ]
 
 
@@ -112,6 +117,7 @@ def simulate(
         write(to_json(found.to_dict()))
     else:
         show(lambda columns: simulation_table(found, width=columns))
+        tell_written(json, html, parquet)
 
 
 def _size(text: str) -> int:

@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.text import Text
+from rich.console import RenderableType
 
 from leadline._core.diagnosis import Diagnosis
 from leadline._core.errors import UsageError
@@ -63,14 +61,13 @@ class Sounding:
         asked = {name: data for name, data in more.items() if data is not None}
         return {"schema": SCHEMA, "profile": diagnosis.pop("profile"), "diagnosis": diagnosis, **asked}
 
-    def page(self, *, width: int, written: Sequence[Path] = ()) -> RenderableType:
-        """What is printed; below the verdict the files that were ``written``."""
+    def page(self, *, width: int) -> RenderableType:
+        """What is printed."""
         also = [weight_table(self.weights, width=width)] if self.weights else []
         also += [coordinate_table(self.coordinates, width=width)] if self.coordinates else []
         also += [what_if_table(self.changes[0], width=width, **self._about())] if self.changes else []
         also += [step_table(self.steps, width=width)] if self.steps else []
-        files = [Text(f"Written: {path}", style="dim") for path in written]
-        return Group(summary(self.diagnosis, width=width, title=self.title, also=also), *files)
+        return summary(self.diagnosis, width=width, title=self.title, also=also)
 
     def tables(self) -> tuple[PageTable, ...]:
         """What the page of ``--html`` shows beside the diagnosis."""

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from leadline._core.errors import UsageError
-from leadline._core.records import check_destination
 from leadline._core.wording import count
 from leadline.cli import options
-from leadline.cli.console import say, show
+from leadline.cli.console import show, tell_written
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -95,12 +94,12 @@ def export_command(
     traceback: options.Traceback = False,
 ) -> None:
     """Write the results of STORE as a tidy table: a row a cell, a layer, or a step of training."""
-    check_destination(out)
+    options.check_destinations(out=out)
     from leadline.studies import sweeps
 
     with sweeps.Store(store) as opened:
         written = sweeps.export(opened, out, rows)
-    say(f"{written}.", kind="written")
+    tell_written(written)
 
 
 @sweep.command("plot")
@@ -114,13 +113,13 @@ def plot_command(
     traceback: options.Traceback = False,
 ) -> None:
     """Draw the results of STORE as a page: lines over seeds, a map of two axes, or a power law."""
-    check_destination(out)
+    options.check_destinations(out=out)
     from leadline.studies import sweeps
     from leadline.studies.sweeps.figures import plot
 
     with sweeps.Store(store) as opened:
         cells = sweeps.frame(opened)
-    say(f"{plot(cells, out, kind=kind, metric=metric, x=x, y=y)}.", kind="written")
+    tell_written(plot(cells, out, kind=kind, metric=metric, x=x, y=y))
 
 
 @sweep.command("merge")

@@ -10,7 +10,7 @@ import typer
 from leadline._core.errors import UsageError
 from leadline._core.records import to_json, write_json
 from leadline.cli import options
-from leadline.cli.console import say, show, write
+from leadline.cli.console import say, show, tell_written, write
 from leadline.cli.progress import progress
 
 _DESCENT, _RUN = "Descent", "Run"
@@ -30,7 +30,7 @@ Optimiser = Annotated[str, _descent("adam|adamw|sgd", "Of torch.optim.")]
 Rate = Annotated[float, typer.Option("--lr", metavar="X", help="Learning rate.", rich_help_panel=_DESCENT)]
 Momentum = Annotated[float, _descent("X", "Of sgd.")]
 Decay = Annotated[float | None, _descent("X", "Weight decay; by default the optimiser's own.")]
-Schedule = Annotated[str, _descent("constant|cosine|linear|step", "Of the rate, behind the warm-up.")]
+Schedule = Annotated[str, _descent("NAME", "Of the rate, behind the warm-up: constant, cosine, linear or step.")]
 Warmup = Annotated[int, _descent("N", "Steps over which the rate rises.", min=0)]
 Clip = Annotated[float | None, _descent("X", "Largest norm of the gradient.")]
 Accumulate = Annotated[int, _descent("N", "Batches of a step.", min=1)]
@@ -135,6 +135,6 @@ def train(
     if json == options.STDOUT:
         write(to_json(found.document()))
     else:
-        written = [path for path in (log, save, json) if path]
-        show(lambda width: found.page(width=width, written=written))
+        show(lambda width: found.page(width=width))
+        tell_written(log, save, json)
     raise typer.Exit(1 if found.run.diverged else 0)

@@ -1,7 +1,7 @@
 """One training of a target, as data and as a page for the terminal. Loads torch; the command imports it."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,8 @@ class Trained:
             "findings": encode(self.findings),
         }
 
-    def page(self, *, width: int, written: Sequence[Path] = ()) -> RenderableType:
-        """What is printed; the verdict last but for the files."""
+    def page(self, *, width: int) -> RenderableType:
+        """What is printed; the verdict last."""
         losses = self.run.losses
         marks = sorted({round(1 + (len(losses) - 1) * k / (_ROWS - 1)) for k in range(_ROWS)}) if losses else []
         columns = [
@@ -80,7 +80,6 @@ class Trained:
             fitted_table(columns, width=width),
             *lines,
             Text(self._verdict(), style="bold red" if self.run.diverged else "bold"),
-            *(Text(f"Written: {path}", style="dim") for path in written),
         )
 
     def _verdict(self) -> str:

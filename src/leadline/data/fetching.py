@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from leadline._core.errors import UsageError
-from leadline.data.catalogue import DataSet, Remote, data_set
+from leadline._core.names import check_choice
+from leadline.data.catalogue import DataSet, Remote, data_set, known
 from leadline.data.folders import data_folder
 
 _CHUNK, _PATIENCE = 1 << 16, 30.0
@@ -42,9 +43,10 @@ def fetch(name: str, folder: str | Path | None = None, *, on_progress: OnProgres
         Traceback (most recent call last):
         leadline._core.errors.UsageError: digits needs no files; load it as it is.
     """
-    wanted = data_set(name)
-    if not wanted.remotes:
+    fetched = [each for each in known() if data_set(each).remotes]
+    if name in known() and name not in fetched:
         raise UsageError(f"{name} needs no files; load it as it is.")
+    wanted = data_set(check_choice("The data set", name, fetched))
     place = data_folder(folder) / name
     try:
         place.mkdir(parents=True, exist_ok=True)

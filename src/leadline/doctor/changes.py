@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from leadline._core.diagnosis import DepthLimit
 from leadline._core.errors import UsageError
+from leadline._core.wording import reach
 from leadline.doctor._diagnose import diagnose
 from leadline.doctor.depth import probabilities
 from leadline.probe import profile
@@ -68,7 +69,7 @@ class WhatIf:
     alternatives: tuple[Alternative, ...]
 
     def __str__(self) -> str:
-        rows = [f"{each}: depth limit {each.limit.estimate:.3g}" for each in (self.now, *self.alternatives)]
+        rows = [f"{each}: depth limit {reach(each.limit.estimate)}" for each in (self.now, *self.alternatives)]
         return "\n".join(rows)
 
 
@@ -145,7 +146,7 @@ def what_if(
     several = [tried(changes) for changes in _several(now, choices, sorted(singles, key=_rank), present)]
     ranked = sorted([*singles, *several], key=_rank)
     closer = [trial.closer(each, samples[each.changes.get("batch")]) for each in ranked[: _CLOSER * best]]
-    ranked = [*sorted(closer, key=_rank), *ranked[_CLOSER * best :]]
+    ranked = sorted([*closer, *ranked[_CLOSER * best :]], key=_rank)
     confirmed = []
     for alternative in ranked[:best]:
         tell(f"Measuring {alternative}")

@@ -9,7 +9,8 @@ from leadline._core.diagnosis import Prediction
 from leadline._core.profile import Profile
 from leadline._core.sources import Source
 from leadline._core.wording import figure
-from leadline.doctor.design import Design, recognise
+from leadline.doctor.design import NORM_KINDS, Design, recognise
+from leadline.doctor.layers import module_of
 from leadline.theory import (
     TORCH_NAMES,
     LayerRates,
@@ -160,6 +161,8 @@ def _layer_norm(profile: Profile, design: Design) -> Iterator[Prediction]:
 
 def _residual(profile: Profile, design: Design) -> Iterator[Prediction]:
     """Independent variances add: a branch of λ times the stream's variance lengthens the stream by ½·log(1 + λ)."""
+    if _normalised_sum(profile, design):
+        return
     chain = profile.chain
     shares = [
         (layer.branch_rms / layer.stream_rms) ** 2
@@ -185,3 +188,10 @@ def _residual(profile: Profile, design: Design) -> Iterator[Prediction]:
             statement=f"{about}: gradients grow by {figure(rate)} decades a {profile.unit} towards the input{less}.",
             source=Source(key="zhang2019", locator="section 2"),
         )
+
+
+def _normalised_sum(profile: Profile, design: Design) -> bool:
+    """Whether a norm stands behind the sum: the link ends in one, and what its last branch adds is a linear map's."""
+    maps = {module_of(weight) for weight in profile.weight_shapes}
+    last = next((layer.branches[-1] for layer in reversed(profile.chain) if layer.branches), "")
+    return design.parts[-1] in NORM_KINDS and last in maps

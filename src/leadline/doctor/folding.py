@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from leadline._core.diagnosis import Finding
+from leadline._core.diagnosis import Finding, Remedy
 from leadline._core.profile import Profile
 from leadline._core.wording import listed
 from leadline.doctor.layers import depth_of, pattern
@@ -138,6 +138,7 @@ def _as_consequence(finding: Finding, root: Finding) -> Finding:
         severity="note",
         message=f"{finding.message} Follows from {cause}.",
         evidence={**finding.evidence, "follows_from": cause},
+        remedies=(Remedy(text=f"Cure {cause} first."),),
     )
 
 

@@ -9,7 +9,7 @@ from leadline._core.diagnosis import Finding
 from leadline._core.names import check_choice
 from leadline._core.profile import Profile
 from leadline.doctor.trainable_mechanisms import gradients, measure
-from leadline.doctor.trainers import TRAINERS
+from leadline.doctor.trainers import COMPARISON, TRAINERS
 
 # Log odds that a network whose chain drifts as far as the rules call an error has at most.
 MOST_WITH_DRIFT = math.log(2 / 59)
@@ -21,7 +21,7 @@ class Trainability:
 
     Attributes:
         probability: That training passes the rule, in [0, 1]; ``nan`` where the profile says nothing about it.
-        rule: The trainer, its rates and steps, the task and the rule.
+        rule: The trainer, its rates and steps, the task and the rule; of sequences, that it is another task.
         evidence: Mechanism -> its contribution to the log odds, in nats, above 0 for training and below 0 against
             it. They add up to the log odds; ``"usual"`` is what a network has whose figures are all usual.
     """
@@ -81,18 +81,20 @@ def trainable(profile: Profile, findings: Sequence[Finding] = (), *, trainer: st
     """
     chosen = TRAINERS[check_choice("trainer", trainer, TRAINERS)]
     norms = [norm for norm, _ in gradients(profile)]
+    sequences = any("token_distinction" in layer.metrics for layer in profile.layers)
+    rule = f"{chosen.rule}; {COMPARISON}" if sequences else chosen.rule
     if profile.nonfinite_parameters or math.isinf(profile.loss) or not all(map(math.isfinite, norms)):
-        return Trainability(probability=0.0, rule=chosen.rule, evidence={"non-finite numbers": -math.inf})
+        return Trainability(probability=0.0, rule=rule, evidence={"non-finite numbers": -math.inf})
     if not norms or not profile.layers:
-        return Trainability(probability=math.nan, rule=chosen.rule, evidence={})
+        return Trainability(probability=math.nan, rule=rule, evidence={})
     if max(norms) == 0:
-        return Trainability(probability=0.0, rule=chosen.rule, evidence={"no gradient": -math.inf})
+        return Trainability(probability=0.0, rule=rule, evidence={"no gradient": -math.inf})
     evidence = _mean([chosen.log_odds(measure(each)) for each in _drawn(profile)])
     for finding in findings:
         beyond = most_log_odds(finding) - sum(evidence.values())
         if beyond < 0:
             evidence[f"{finding.code} found"] = beyond
-    return Trainability(probability=logistic(sum(evidence.values())), rule=chosen.rule, evidence=evidence)
+    return Trainability(probability=logistic(sum(evidence.values())), rule=rule, evidence=evidence)
 
 
 def _drawn(profile: Profile) -> list[Profile]:

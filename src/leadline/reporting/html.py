@@ -17,6 +17,7 @@ from leadline._core.errors import UsageError
 from leadline._core.profile import Profile
 from leadline._core.rates import Rate
 from leadline._core.records import write_text
+from leadline._core.wording import FARTHEST
 from leadline.reporting import words
 from leadline.reporting.page_tables import PageTable
 from leadline.reporting.plots import PANELS, figures
@@ -119,7 +120,7 @@ def rendered(template: str, *, figures: Mapping[str, Any], **given: Any) -> str:
 
 def _depth_scale(limit: DepthLimit, depth: int) -> dict[str, Any]:
     """Places on a logarithmic scale of blocks, in percent of its width from the left (``beyond``: from the right)."""
-    known = [v for v in (limit.estimate, limit.low, limit.high, depth) if math.isfinite(v)]
+    known = [min(v, FARTHEST) for v in (limit.estimate, limit.low, limit.high) if math.isfinite(v)] + [depth]
     top = 10 ** math.ceil(math.log10(max(10, *known)))
 
     def place(blocks: float) -> float:

@@ -2,8 +2,8 @@
 
 import math
 
-from leadline._core.repair import Proof, Repair
-from leadline._core.wording import count, figure, listed
+from leadline._core.repair import Attempt, Proof, Repair
+from leadline._core.wording import count, figure, listed, reach
 from leadline.doctor.repairs import RECIPES
 from leadline.reporting import words
 from leadline.reporting.comparison import Comparison
@@ -77,13 +77,32 @@ def change(repair: Repair) -> str:
     return f"The outputs on the batch {would} by {share} their norm: it is another function."
 
 
+def tried(attempt: Attempt) -> str:
+    """The recipe, and which of its ways where it has several.
+
+    >>> tried(Attempt(recipe="straighten", way="budget 2")), tried(Attempt(recipe="normalise"))
+    ('straighten, budget 2', 'normalise')
+    """
+    return ", ".join(filter(None, (attempt.recipe, attempt.way)))
+
+
 def proven(proof: Proof) -> str:
-    """What training showed, in a sentence."""
+    """What training showed, in a sentence that names the rates at which a model learnt."""
+    before, after = (_rates(proof, side) for side in ("before", "after"))
     if proof.learnt_after:
-        was = "and so did the model as it was" if proof.learnt_before else "the model as it was did not"
-        return f"Proven: the repaired model learns, {was}."
-    was = "the model as it was did" if proof.learnt_before else "nor did the model as it was"
+        was = f"the model as it was learnt{before} too" if proof.learnt_before else "the model as it was did not learn"
+        return f"Proven: the repaired model learns{after}; {was}."
+    was = f"the model as it was did{before}" if proof.learnt_before else "nor did the model as it was"
     return f"Not proven: the repaired model did not learn, {was}."
+
+
+def _rates(proof: Proof, model: str) -> str:
+    """`` at 0.0001, not at 0.01 and 0.001``; empty where the record does not tell the runs apart."""
+    runs = [curve for curve in proof.curves if curve.model == model]
+    learnt, failed = (listed([f"{c.learning_rate:g}" for c in runs if c.learnt is passed]) for passed in (True, False))
+    if not learnt:
+        return ""
+    return f" at {learnt}, not at {failed}" if failed else f" at {learnt}"
 
 
 def depths(found: Comparison) -> str:
@@ -98,5 +117,5 @@ def depths(found: Comparison) -> str:
     before, after = found.before.depth_limit.estimate, found.after.depth_limit.estimate
     if not found.repair.recipe:
         return words.depth_of(before, unit=unit)
-    first = f"{round(before)}" if math.isfinite(before + after) else words.depth_of(before, unit=unit)
+    first = reach(before) if math.isfinite(before + after) else words.depth_of(before, unit=unit)
     return f"{first} → {words.depth_of(after, unit=unit)}"

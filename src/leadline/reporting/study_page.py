@@ -4,7 +4,7 @@ from leadline._core.claims import Reproduction
 from leadline._core.figures import StudyFigure
 from leadline.reporting.html import page, rendered
 from leadline.reporting.study_plots import panel_figure
-from leadline.reporting.study_words import comparison, estimate, legend, limits
+from leadline.reporting.study_words import comparison, estimate, legend, limits, tally
 
 
 @page.register
@@ -19,7 +19,12 @@ def _(record: StudyFigure) -> str:
 @page.register
 def _(record: Reproduction) -> str:
     claims = {claim.id: claim for claim in record.claims}
-    tally = {word: sum(v.verdict == word for v in record.verdicts) for word in ("holds", "fails", "undecided")}
     return rendered(
-        "claims.html", figures={}, found=record, claims=claims, tally=tally, estimate=estimate, limits=limits
+        "claims.html",
+        figures={},
+        found=record,
+        claims=claims,
+        tally=tally(record.verdicts),
+        estimate=estimate,
+        limits=limits,
     )

@@ -1,10 +1,25 @@
 """Claims and figures of papers in words and cells of tables."""
 
 import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
-from leadline._core.claims import Part
+from leadline._core.claims import Part, Verdict
 from leadline._core.figures import StudyFigure
-from leadline._core.wording import number
+from leadline._core.wording import count, number
+
+
+def tally(verdicts: Sequence[Verdict]) -> str:
+    """How many claims hold, fail and stay open.
+
+    Example:
+        >>> tally([Verdict(id="A1", verdict="holds", seed=0), Verdict(id="A2", verdict="undecided", seed=0)])
+        '2 claims: 1 holds, 0 fail, 1 undecided'
+    """
+    found = Counter(verdict.verdict for verdict in verdicts)
+    holds = f"{found['holds']} {'holds' if found['holds'] == 1 else 'hold'}"
+    fails = f"{found['fails']} {'fails' if found['fails'] == 1 else 'fail'}"
+    return f"{count(len(verdicts), 'claim')}: {holds}, {fails}, {found['undecided']} undecided"
 
 
 def estimate(part: Part | None) -> str:
@@ -39,6 +54,7 @@ def comparison(figure: StudyFigure) -> list[dict[str, str]]:
     Where nothing is published: the ends of our curves.
     """
     rows, alone = [], len(figure.panels) == 1
+    place = _place(x for panel in figure.panels for curve in panel.curves for x in curve.x)
     for panel in figure.panels:
         ours = {curve.name: curve for curve in panel.curves if not curve.published}
         for curve in panel.curves:
@@ -49,7 +65,7 @@ def comparison(figure: StudyFigure) -> list[dict[str, str]]:
                 value = math.nan if found is None else _at(x, found.x, found.y, log=(panel.x_scale, panel.y_scale))
                 rows.append(
                     {
-                        "panel": panel.title, "curve": curve.name, panel.x if alone else "at": number(x),
+                        "panel": panel.title, "curve": curve.name, panel.x if alone else "at": place(x),
                         "published": number(y), "ours": "" if math.isnan(value) else number(value),
                     }
                 )  # fmt: skip
@@ -58,11 +74,16 @@ def comparison(figure: StudyFigure) -> list[dict[str, str]]:
             rows += [
                 {
                     "panel": panel.title, "curve": curve.name,
-                    "first": number(curve.y[0]), "last": number(curve.y[-1]), "at": number(curve.x[-1]),
+                    "first": number(curve.y[0]), "last": number(curve.y[-1]), "at": place(curve.x[-1]),
                 }
                 for curve in panel.curves
             ]  # fmt: skip
     return rows
+
+
+def _place(xs: Iterable[float]) -> Callable[[float], str]:
+    """How places on the horizontal axis are written: as whole numbers where all are, such as layers."""
+    return (lambda x: f"{x:.0f}") if all(abs(x) < 1e5 and x == round(x) for x in xs) else number
 
 
 def legend(figure: StudyFigure) -> str:

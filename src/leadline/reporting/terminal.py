@@ -12,7 +12,7 @@ from leadline._core.diagnosis import Diagnosis, Finding
 from leadline._core.profile import Profile
 from leadline._core.rates import Rate
 from leadline.reporting import words
-from leadline.reporting.terminal_layers import MARKS, STYLES, layer_table
+from leadline.reporting.terminal_layers import MARKS, STYLES, layer_table, left_out
 from leadline.reporting.terminal_table import Column, fitted_table, printable
 
 _FINDINGS = 12
@@ -59,7 +59,7 @@ def summary(
         above = any(finding.remedies == earlier.remedies for earlier in shown[:i])
         blocks.append(finding_text(finding, remedies_above=above))
     if len(diagnosis.findings) > _FINDINGS:
-        blocks.append(_dim(f"… {len(diagnosis.findings) - _FINDINGS} more findings, see --html or --json"))
+        blocks.append(left_out(len(diagnosis.findings) - _FINDINGS, "findings"))
     return Group(*(Group(block, Text()) for block in blocks), verdict(diagnosis))
 
 

@@ -6,8 +6,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from leadline._core.claims import Claim, Verdict
-from leadline._core.wording import count, number
-from leadline.reporting.study_words import estimate, limits
+from leadline._core.wording import number
+from leadline.reporting.study_words import estimate, limits, tally
 from leadline.reporting.terminal_table import Column, fitted_table
 
 _STYLES = {"holds": "green", "fails": "bold red", "undecided": "yellow"}
@@ -18,9 +18,9 @@ def claim_list(claims: Sequence[Claim], *, width: int) -> RenderableType:
     columns = [
         Column(header="claim", cells=[claim.id for claim in claims], justify="left", importance=9),
         Column(
-            header="states", cells=[claim.statement for claim in claims], justify="left", elastic=True, importance=8
+            header="states", cells=[claim.statement for claim in claims], justify="left", wrapped=True, importance=8
         ),
-        Column(header="where", cells=[claim.source.locator for claim in claims], justify="left", elastic=True),
+        Column(header="where", cells=[claim.source.locator for claim in claims], justify="left", wrapped=True),
         Column(header="seconds", cells=[number(claim.seconds) for claim in claims], importance=7),
     ]
     return fitted_table(columns, width=width)
@@ -46,11 +46,10 @@ def verdict_table(verdicts: Sequence[Verdict], claims: Sequence[Claim], *, width
         Column(header="s", cells=[number(verdict.seconds) for verdict in verdicts], importance=5),
     ]
     styles = [_STYLES[verdict.verdict] for verdict in verdicts]
-    tally = [f"{sum(v.verdict == word for v in verdicts)} {word}" for word in _STYLES]
     return Group(
         fitted_table(columns, width=width, styles=styles),
         *(Text(line) for line in _sentences(verdicts, claims)),
-        Text(f"{count(len(verdicts), 'claim')}: {', '.join(tally)}.", style="bold"),
+        Text(f"{tally(verdicts)}.", style="bold"),
     )
 
 

@@ -15,7 +15,7 @@ def figure_list(figures: Sequence[tuple[StudyFigure, float]], *, width: int) -> 
     """Every figure with what it shows and how long it takes."""
     columns = [
         Column(header="figure", cells=[each.id for each, _ in figures], justify="left", importance=9),
-        Column(header="shows", cells=[each.title for each, _ in figures], justify="left", elastic=True, importance=8),
+        Column(header="shows", cells=[each.title for each, _ in figures], justify="left", wrapped=True, importance=8),
         Column(header="seconds", cells=[number(seconds) for _, seconds in figures], importance=7),
     ]
     return fitted_table(columns, width=width)

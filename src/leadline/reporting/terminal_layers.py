@@ -31,7 +31,12 @@ def layer_table(diagnosis: Diagnosis, *, width: int) -> RenderableType:
     )
     if len(shown) == len(layers):
         return table
-    return Group(table, Text(f"… {len(layers) - len(shown)} more layers, see --html or --json", style="dim"))
+    return Group(table, left_out(len(layers) - len(shown), "layers"))
+
+
+def left_out(more: int, what: str) -> Text:
+    """How many more there are, and which options show them."""
+    return Text(f"… {more} more {what}, see --html or --json", style="dim")
 
 
 def shown_rows(count: int, *, flagged: Mapping[int, str]) -> list[int]:

@@ -14,7 +14,7 @@ from leadline._core.repair import Attempt, Proof, Step
 from leadline._core.wording import count, listed, number
 from leadline.reporting import repair_words, words
 from leadline.reporting.comparison import Comparison, folded
-from leadline.reporting.terminal_layers import MARKS, STYLES, shown_rows
+from leadline.reporting.terminal_layers import MARKS, STYLES, left_out, shown_rows
 from leadline.reporting.terminal_table import Column, fitted_table, printable
 
 _ALIKE = 3  # steps of one kind that are all shown
@@ -103,7 +103,7 @@ def _layers(found: Comparison, *, width: int) -> RenderableType:
         cells = _changes_of(metric, rows)
         columns.append(Column(header=header, cells=cells, justify="left", importance=importance))
     table = fitted_table(columns, width=width)
-    more = [] if len(rows) == len(pairs) else [_dim(f"… {len(pairs) - len(rows)} more layers, see the report")]
+    more = [] if len(rows) == len(pairs) else [left_out(len(pairs) - len(rows), "layers")]
     return Group(_dim("Before → after, layer by layer"), table, *more)
 
 
@@ -135,7 +135,7 @@ def _changes(found: Comparison) -> RenderableType:
     for group in groups[:_KINDS]:
         lines += [_item(line) for line in fold_lines(group)]
     if len(groups) > _KINDS:
-        lines.append(_dim(f"… {sum(map(len, groups[_KINDS:]))} more steps, see the report"))
+        lines.append(left_out(sum(map(len, groups[_KINDS:])), "steps"))
     lines.append(Text(repair_words.change(repair)))
     return _section(head, lines)
 
@@ -155,7 +155,7 @@ def _attempts(attempts: Sequence[Attempt], *, width: int) -> RenderableType:
     """The recipes in the order in which they were tried."""
     tried = attempts[1:]
     columns = [
-        Column(header="tried", cells=[each.recipe for each in tried], justify="left", importance=9),
+        Column(header="tried", cells=[repair_words.tried(each) for each in tried], justify="left", importance=9),
         Column(header="trains", cells=["" if e.note else words.probability(e.trainable) for e in tried], importance=5),
         Column(
             header="findings then", cells=[_behind(each) for each in tried], justify="left", importance=4, elastic=True
@@ -180,7 +180,7 @@ def _findings(found: Comparison) -> RenderableType:
     for finding in found.remaining[:_FINDINGS]:
         lines += _remaining(finding, new=found.is_new(finding), would=would)
     if len(found.remaining) > _FINDINGS:
-        lines.append(_dim(f"… {len(found.remaining) - _FINDINGS} more findings, see the report"))
+        lines.append(left_out(len(found.remaining) - _FINDINGS, "findings"))
     return Group(*lines)
 
 

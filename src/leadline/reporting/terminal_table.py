@@ -26,6 +26,7 @@ class Column:
         cells: One text a row.
         justify: ``"left"`` for words, ``"right"`` for numbers.
         elastic: Whether its cells may be elided in the middle.
+        wrapped: Whether its cells go on in further lines.
         importance: The least important columns are left out first.
     """
 
@@ -33,6 +34,7 @@ class Column:
     cells: Sequence[str]
     justify: Literal["left", "right"] = "right"
     elastic: bool = False
+    wrapped: bool = False
     importance: int = 0
 
     @property
@@ -43,6 +45,8 @@ class Column:
     @property
     def least(self) -> int:
         """Characters below which it is better left out."""
+        if self.wrapped:
+            return min(self.width, SHORTEST)
         if not self.elastic:
             return self.width
         different = len(set(self.cells))
@@ -61,7 +65,7 @@ def fitted_table(columns: Sequence[Column], *, width: int, styles: Sequence[str]
     columns = _shrunk(_chosen([column for column in columns if any(column.cells)], width), width)
     table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(Text(column.header), justify=column.justify, no_wrap=True)
+        table.add_column(Text(column.header), justify=column.justify, no_wrap=not column.wrapped)
     for i, row in enumerate(zip(*(column.cells for column in columns), strict=True)):
         table.add_row(*map(Text, row), style=styles[i] if styles else "")
     return table
@@ -75,7 +79,7 @@ def _chosen(columns: list[Column], width: int) -> list[Column]:
 
 def _shrunk(columns: list[Column], width: int) -> list[Column]:
     """The elastic columns elided, the widest first, until the table fits."""
-    widths = [column.width for column in columns]
+    widths = [column.least if column.wrapped else column.width for column in columns]
     while (excess := _taken(columns, widths) - width) > 0:
         elastic = [i for i, column in enumerate(columns) if column.elastic and widths[i] > 1]
         if not elastic:
@@ -84,7 +88,7 @@ def _shrunk(columns: list[Column], width: int) -> list[Column]:
         others = [widths[i] for i in elastic if i != widest]
         widths[widest] -= min(excess, max(1, widths[widest] - max(others, default=1)))
     return [
-        replace(c, header=elided(c.header, w), cells=[elided(cell, w) for cell in c.cells])
+        c if c.wrapped else replace(c, header=elided(c.header, w), cells=[elided(cell, w) for cell in c.cells])
         for c, w in zip(columns, widths, strict=True)
     ]
 

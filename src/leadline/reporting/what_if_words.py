@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from leadline._core.wording import reach
 from leadline.reporting import words
 
 if TYPE_CHECKING:
@@ -52,15 +53,10 @@ def changed(changes: Mapping[str, Any]) -> str:
 def carried(each: "Alternative") -> str:
     """How many links of it train."""
     limit = each.limit.estimate
-    if math.isinf(limit):
-        return "any"
-    return (
-        "unknown" if math.isnan(limit) else f"over {words.number(1e6)}" if limit > 1e6 else words.number(round(limit))
-    )
+    return "any" if math.isinf(limit) else "unknown" if math.isnan(limit) else reach(limit)
 
 
 def chance(each: "Alternative", depth: int) -> str:
     """The probability that it trains at the depth; behind ``~`` where it was predicted and not measured."""
-    if depth in each.measured:
-        return words.probability(each.measured[depth])
-    return f"~{words.probability(each.predicted[depth])}".replace("~below ", "< ").replace("~above ", "> ")
+    mark, score = ("", each.measured[depth]) if depth in each.measured else ("~", each.predicted[depth])
+    return mark + words.probability(score).replace("below ", "< ").replace("above ", "> ")

@@ -8,7 +8,7 @@ from leadline._core.diagnosis import DepthLimit, Diagnosis
 from leadline._core.profile import LayerProfile
 from leadline._core.rates import Rate
 from leadline._core.sources import Source
-from leadline._core.wording import count as count, number as number
+from leadline._core.wording import FARTHEST, count as count, number as number, reach
 
 # Metric of a layer -> its unit and what it is, for the columns of the table and the axes of the plots.
 MEANINGS = {
@@ -133,6 +133,8 @@ def depth_sentence(limit: DepthLimit, depth: int, *, unit: str = "block", faulty
 
     >>> depth_sentence(DepthLimit(estimate=41.6, low=30.2, high=60.0, mechanism="gradients underflow"), 100)
     'The design carries about 42 blocks (30 to 60); this network has 100. What gives out first: gradients underflow.'
+    >>> depth_sentence(DepthLimit(estimate=2.9e6, low=8e5, high=2.9e6, mechanism=""), 6)
+    'The design carries more than 10,000 blocks (an extrapolation); this network has 6.'
     """
     own = f"this network has {depth}."
     if math.isnan(limit.estimate):
@@ -142,7 +144,8 @@ def depth_sentence(limit: DepthLimit, depth: int, *, unit: str = "block", faulty
     if math.isinf(limit.estimate):
         return f"{design} carries any number of {unit}s, as far as theory and measurement can tell; {own}"
     mechanism = f" What gives out first: {limit.mechanism.rstrip('.')}." if limit.mechanism else ""
-    return f"{design} carries about {depth_of(limit.estimate, unit=unit)} ({interval(limit)}); {own}{mechanism}"
+    about = "about " if limit.estimate <= FARTHEST else ""
+    return f"{design} carries {about}{depth_of(limit.estimate, unit=unit)} ({interval(limit)}); {own}{mechanism}"
 
 
 def depth_of(quantity: float, *, unit: str = "block") -> str:
@@ -153,17 +156,20 @@ def depth_of(quantity: float, *, unit: str = "block") -> str:
     """
     if math.isnan(quantity):
         return "unknown"
-    return "no limit" if math.isinf(quantity) else count(round(quantity), unit)
+    return "no limit" if math.isinf(quantity) else f"{reach(quantity)} {unit}{'' if round(quantity) == 1 else 's'}"
 
 
 def interval(limit: DepthLimit) -> str:
-    """The interval of a depth limit.
+    """The interval of a depth limit, and whether the limit lies far beyond what was measured.
 
     >>> interval(DepthLimit(estimate=41.6, low=30.2, high=math.inf, mechanism=""))
     '30 to ∞'
+    >>> interval(DepthLimit(estimate=2e4, low=6000.0, high=3e4, mechanism=""))
+    'from 6000 on, an extrapolation'
     """
-    low, high = (number(round(v)) if math.isfinite(v) else number(v) for v in (limit.low, limit.high))
-    return f"{low} to {high}"
+    if not FARTHEST < limit.estimate < math.inf:
+        return f"{reach(limit.low)} to {reach(limit.high)}"
+    return f"from {reach(limit.low)} on, an extrapolation" if limit.low <= FARTHEST else "an extrapolation"
 
 
 def rate_sentence(rate: Rate, *, unit: str = "block") -> str:

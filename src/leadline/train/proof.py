@@ -72,7 +72,8 @@ def prove(
     finally:
         repaired.restore()
     firsts = [curve.losses[0] for curve in curves]
-    learnt = {curve.model for curve in curves if settled(curve.losses) < task.limit(firsts)}
+    curves = [replace(curve, learnt=settled(curve.losses) < task.limit(firsts)) for curve in curves]
+    learnt = {curve.model for curve in curves if curve.learnt}
     proof = Proof(
         rule=f"Adam at {listed([f'{rate:g}' for rate in LEARNING_RATES])}, {STEPS} steps on {task.about} (seed "
         f"{repair.seed}); learnt where the mean loss of the last {LAST} steps is {task.rule(firsts)}.",

@@ -163,24 +163,24 @@ class _Course:
             steps = self._mended(recipe, way)
             if steps is not None:
                 found = self._measured()
-                self._tried.append(_attempt(recipe.name, found))
+                self._tried.append(_attempt(recipe.name, found, way=way))
                 if self._is_better(found):
                     self.best, self.recipe, self.steps = found, recipe.name, tuple(steps)
                     self._kept = len(self._tried) - 1
-                    if found.sure or way is ways[-1][1]:
+                    if found.sure or (recipe, way) == ways[-1]:
                         return
                     state = Snapshot(model)
             kept.restore()
         if state is not kept:
             state.restore()
 
-    def _mended(self, recipe: Recipe, way: Callable[[Patient], list[Step]]) -> list[Step] | None:
+    def _mended(self, recipe: Recipe, way: str) -> list[Step] | None:
         try:
-            return way(self._patient)
+            return recipe.ways[way](self._patient)
         except UsageError as error:
             if self._asked != "auto":
                 raise UsageError(f"The recipe {recipe.name!r} cannot be used here: {error}") from error
-            self._tried.append(Attempt(recipe=recipe.name, note=str(error)))
+            self._tried.append(Attempt(recipe=recipe.name, way=way, note=str(error)))
             return None
 
     def _is_better(self, found: Sounding) -> bool:
@@ -205,8 +205,8 @@ class _Course:
         return "improved" if self.best.findings else "repaired"
 
 
-def _attempt(recipe: str, found: Sounding) -> Attempt:
-    return Attempt(recipe=recipe, findings=found.words, trainable=found.trainable)
+def _attempt(recipe: str, found: Sounding, *, way: str = "") -> Attempt:
+    return Attempt(recipe=recipe, way=way, findings=found.words, trainable=found.trainable)
 
 
 def _outputs(model: nn.Module, inputs: Any) -> Tensor | None:

@@ -1,6 +1,6 @@
 """What a recipe is, and what it is given."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,14 +62,14 @@ class Recipe:
         name: As in ``recipe=``.
         text: What it does, in a phrase.
         swaps: Whether it swaps modules; otherwise it only changes numbers.
-        ways: Each does it to the patient in place and returns the steps that it took; of several the best is kept.
-            Raises ``UsageError`` where it cannot.
+        ways: What tells a way from the others -> what does it to the patient in place and returns the steps that it
+            took; of several the best is kept. Raises ``UsageError`` where it cannot.
     """
 
     name: str
     text: str
     swaps: bool
-    ways: tuple[Callable[[Patient], list[Step]], ...]
+    ways: Mapping[str, Callable[[Patient], list[Step]]]
 
 
 def need(found: Iterable[Any], what: str) -> None:

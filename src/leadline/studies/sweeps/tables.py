@@ -56,7 +56,7 @@ def export(store: Store, path: str | Path, rows: str = "cells") -> Path:
     """Write ``frame(store, rows)`` as Parquet or CSV, by the ending of ``path``: whole or not at all.
 
     Raises:
-        UsageError: If the ending is another, or the file cannot be written.
+        UsageError: If the ending is another, no cell has such rows, or the file cannot be written.
         MissingExtraError: If Parquet is asked for and pyarrow is not installed.
     """
     path = check_destination(path)
@@ -65,6 +65,8 @@ def export(store: Store, path: str | Path, rows: str = "cells") -> Path:
     if path.suffix == ".parquet":
         require("pyarrow", extra="tables")
     table = frame(store, rows)
+    if table.empty:
+        raise UsageError(f"There are no {rows} to write: no cell of this store holds any.")
     partial = path.with_name(f".{path.name}.partial")
     try:
         if path.suffix == ".parquet":

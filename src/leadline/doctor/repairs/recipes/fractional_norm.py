@@ -26,5 +26,5 @@ FRACTIONAL_NORM = Recipe(
     name="fractional-norm",
     text="batch normalisations made fractional, or fractional ones inserted, with orthogonal weights",
     swaps=True,
-    ways=(mend,),
+    ways={"": mend},
 )

@@ -31,5 +31,5 @@ MAXIMISE_RANK = Recipe(
     name="maximise-rank",
     text="pre-training without labels that spreads the last hidden representation over many directions",
     swaps=False,
-    ways=(mend,),
+    ways={"": mend},
 )

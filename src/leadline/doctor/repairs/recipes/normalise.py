@@ -54,5 +54,5 @@ NORMALISE = Recipe(
     name="normalise",
     text="a normalisation inserted in front of every activation that has none, with orthogonal weights",
     swaps=True,
-    ways=(mend,),
+    ways={"": mend},
 )

@@ -42,5 +42,5 @@ ORTHOGONAL = Recipe(
     name="orthogonal",
     text="orthogonal weights with the gain of the activation in front of them",
     swaps=False,
-    ways=(mend,),
+    ways={"": mend},
 )

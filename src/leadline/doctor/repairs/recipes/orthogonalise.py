@@ -36,5 +36,5 @@ ORTHOGONALISE = Recipe(
     name="orthogonalise",
     text="weights from the singular vectors of their input on the batch, so that samples leave orthogonal",
     swaps=False,
-    ways=(mend,),
+    ways={"": mend},
 )

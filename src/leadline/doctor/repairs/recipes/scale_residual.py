@@ -59,5 +59,5 @@ SCALE_RESIDUAL = Recipe(
     name="scale-residual",
     text="residual branches scaled to their share of the stream, 1/√(number of branches)",
     swaps=False,
-    ways=(mend,),
+    ways={"": mend},
 )

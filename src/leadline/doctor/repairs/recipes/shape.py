@@ -36,5 +36,5 @@ SHAPE = Recipe(
     name="shape",
     text="activations swapped for forms shaped for the depth, with orthogonal weights of unit variance",
     swaps=True,
-    ways=(mend,),
+    ways={"": mend},
 )

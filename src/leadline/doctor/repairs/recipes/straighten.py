@@ -131,5 +131,5 @@ STRAIGHTEN = Recipe(
     name="straighten",
     text="orthogonal weights, scaled and shifted so that activations work where they are nearly straight",
     swaps=False,
-    ways=tuple(partial(mend, budget=budget) for budget in BUDGETS),
+    ways={f"budget {budget:g}": partial(mend, budget=budget) for budget in BUDGETS},
 )

@@ -27,5 +27,5 @@ UNIT_VARIANCE = Recipe(
     name="unit-variance",
     text="orthogonal weights, scaled layer by layer to outputs of unit variance on the batch",
     swaps=False,
-    ways=(mend,),
+    ways={"": mend},
 )
