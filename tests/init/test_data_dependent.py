@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from tests.init.models import Attention, Conv1D, TiedLanguageModel
+from tests.init.models import Attention, Conv1D, OfPackedSequences, TiedLanguageModel, sequences
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -79,6 +79,12 @@ def test_the_linear_layer_of_transformers_and_keyword_inputs_are_known(generator
     model = made(lambda: nn.Sequential(Conv1D(12, 64)))
     lsuv(model, {"input": images()[:50].flatten(1)}, generator=generator)
     assert model(images()[:50].flatten(1)).std(correction=0).item() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_packed_sequence_is_one_argument(generator):
+    model, x = made(OfPackedSequences), sequences(generator)
+    assert [step.name for step in lsuv(model, x, generator=generator)] == ["hidden", "head"]
+    assert model(x).std(correction=0).item() == pytest.approx(1, abs=1e-4)
 
 
 def test_weights_and_biases_that_are_there_can_be_kept_up_to_their_scale(generator):

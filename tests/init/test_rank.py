@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tests.init.models import OfPackedSequences, sequences
 from torch import nn
 
 from leadline._core.errors import UsageError
@@ -76,3 +77,10 @@ def test_without_a_hidden_layer_it_is_a_wrong_call(generator):
         maximise_rank(nn.Sequential(nn.Linear(64, 2)), images(), generator=generator)
     with pytest.raises(UsageError, match="version must be one of adam, last, growing; got 'sgd'"):
         maximise_rank(perceptron(2, generator), images(), version="sgd", generator=generator)
+
+
+def test_of_packed_sequences_samples_are_taken(generator):
+    with seeded(0):
+        model = OfPackedSequences()
+    ranked = maximise_rank(model, sequences(generator), batch=16, rounds=2, steps=5, generator=generator)
+    assert ranked.steps == 10 and ranked.after > ranked.before

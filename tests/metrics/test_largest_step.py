@@ -67,6 +67,21 @@ def test_what_is_not_finite_or_does_not_move_has_no_step():
     assert math.isnan(largest_step(linear(1.0), torch.ones(1, 1), torch.ones(1, 1)).step)
 
 
+def test_a_packed_sequence_is_one_argument(generator):
+    class OfPacked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.recurrent = nn.GRU(4, 3)
+
+        def forward(self, sequences):
+            return self.recurrent(sequences)[1][-1]
+
+    with seeded(0):
+        net = OfPacked()
+    x = nn.utils.rnn.pack_sequence([torch.randn(t, 4, generator=generator) for t in (5, 3, 2)])
+    assert largest_step(net, x, torch.tensor([0, 1, 2])).step > 0
+
+
 def test_wrong_calls_are_refused():
     with pytest.raises(UsageError, match="direction"):
         largest_step(linear(1.0), torch.ones(1, 1), torch.zeros(1, 1), direction="newton")

@@ -62,7 +62,7 @@ def _layer(path: str, weight: Tensor, bias: Tensor | None, turn: int) -> Layer:
     )
 
 
-def arguments(attention: nn.MultiheadAttention, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Tensor]:
+def given_to(attention: nn.MultiheadAttention, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Tensor]:
     """Query, key and value of a call, samples along the first axis."""
     given = _ARGUMENTS.bind(attention, *args, **kwargs).arguments
     return {key: samples_first(attention, given[key]) for key in _READ}

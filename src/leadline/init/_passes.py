@@ -1,14 +1,15 @@
 """One forward pass in which layers are changed as they run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from leadline._core.arguments import arguments
 from leadline._core.randomness import kept_rng
-from leadline.init._attention import arguments, heads, projections, samples_first
+from leadline.init._attention import given_to, heads, projections, samples_first
 from leadline.init._layer import Layer
 from leadline.init._maps import linear_maps
 
@@ -89,7 +90,7 @@ def _of_attention(
     def ahead(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not pending:
             return
-        read = arguments(attention, args, kwargs)
+        read = given_to(attention, args, kwargs)
         for key, layer in layers.items():
             if before is not None:
                 before(layer, read[key])
@@ -114,9 +115,5 @@ def _of_attention(
 
 def call(model: nn.Module, inputs: Any) -> None:
     """The model on a tensor, a tuple of positional or a mapping of keyword arguments."""
-    if isinstance(inputs, Mapping):
-        model(**inputs)
-    elif isinstance(inputs, tuple):
-        model(*inputs)
-    else:
-        model(inputs)
+    args, kwargs = arguments(inputs)
+    model(*args, **kwargs)

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
+from leadline._core.arguments import tensors
 from leadline._core.errors import UsageError
 from leadline.probe.capture import Call, Tape
-from leadline.probe.inputs import tensors
 from leadline.probe.modules import kind
 
 
