@@ -7,6 +7,7 @@ import pytest
 import torch
 from tests.init.models import Attention, Conv1D, OfPackedSequences, TiedLanguageModel, sequences
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from leadline._core.errors import UsageError
@@ -122,6 +123,15 @@ def test_frozen_layers_stay(initialise, generator):
     steps = initialise(model, images()[:240].flatten(1), generator=generator)
     assert torch.equal(model[2].weight, kept)
     assert [step.name for step in steps] == ["0", "4"]
+
+
+@pytest.mark.parametrize("initialise", BOTH)
+def test_spectral_norms_are_those_of_the_new_weights(initialise, generator):
+    model = made(lambda: nn.Sequential(spectral_norm(nn.Linear(64, 30)), nn.ReLU(), spectral_norm(nn.Linear(30, 30))))
+    x = images()[:240].flatten(1)
+    initialise(model, x, generator=generator)
+    # Evaluation divides by the norms as they stand, training by better ones each time.
+    assert model.eval()(x).std().item() == pytest.approx(model.train()(x).std().item(), rel=0.05)
 
 
 @pytest.mark.parametrize("initialise", BOTH)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from tests.init.models import Attention, Conv1D, TiedLanguageModel
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from leadline._core.errors import UsageError
@@ -129,9 +130,27 @@ def test_embeddings_are_filled_when_asked_and_padding_stays_zero(generator):
 
 
 def test_a_weight_behind_a_parametrisation_is_set_through_it(generator):
-    layer = made(lambda: torch.nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)))
+    layer = made(lambda: weight_norm(nn.Linear(4, 4)))
     haar(layer, generator=generator)
     assert is_orthogonal(layer.weight)
+
+
+SPECTRAL = {
+    "linear": lambda: spectral_norm(nn.Linear(16, 16)),
+    "transposed": lambda: spectral_norm(nn.ConvTranspose2d(6, 4, 3)),
+    "behind another": lambda: spectral_norm(weight_norm(nn.Linear(16, 16))),
+}
+
+
+@pytest.mark.parametrize("name", SPECTRAL)
+@pytest.mark.parametrize("training", [True, False])
+def test_a_spectral_norm_is_that_of_the_new_weight(name, training, generator):
+    layer = made(SPECTRAL[name]).train(training)
+    haar(layer, generator=generator)
+    weight = layer.eval().weight.detach()
+    assert torch.linalg.matrix_norm(weight.transpose(0, 1 if name == "transposed" else 0).flatten(1), 2) == (
+        pytest.approx(1, abs=0.02)
+    )
 
 
 def test_a_generator_decides_and_the_global_one_stays(generator):

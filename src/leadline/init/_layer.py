@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from leadline.init._maps import LinearMap
+from leadline.init._parametrised import set_parametrised
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class Layer:
         if self.weight.owner is None:
             self.value.copy_(value)
         else:
-            setattr(*self.weight.owner, value)
+            set_parametrised(*self.weight.owner, value)
 
     def scale(self, factor: float | Tensor) -> None:
         """Multiply the weight, by one number or by one for each output."""

@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 from leadline._core.errors import UsageError
+from leadline.init._parametrised import set_parametrised
 
 # How a parameter holds the values (maps, outputs, inputs, *kernel).
 Layout = Literal["rows", "columns", "heads", "transposed"]
@@ -79,7 +80,7 @@ class LinearMap:
         """Put ``values`` of shape (maps, outputs, inputs, *kernel) where they belong."""
         arranged = self._arranged(values)
         if self.owner is not None:
-            setattr(*self.owner, arranged.to(self.parameter))
+            set_parametrised(*self.owner, arranged.to(self.parameter))
         elif (mesh := getattr(self.parameter, "device_mesh", None)) is not None:
             self.parameter.copy_(_sharded(arranged.to(self.parameter.dtype), self.parameter, mesh))
         else:

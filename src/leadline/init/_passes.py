@@ -33,7 +33,8 @@ def run_once(
     buffers and the global generators are put back.
     """
     handles = []
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    # By tensor, not by name: a buffer that came in another's place belongs to a weight that was set.
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
         for layer in layers_of(model, where):
             if before is not None:
@@ -47,8 +48,8 @@ def run_once(
     finally:
         for handle in handles:
             handle.remove()
-        for name, buffer in model.named_buffers():
-            buffer.copy_(buffers[name])
+        for buffer, kept in buffers:
+            buffer.copy_(kept)
 
 
 def layers_of(model: nn.Module, where: Where | None) -> list[Layer]:

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 from tests.doctor.models import conv_resnet, plain_mlp, vectors
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 import leadline
 from leadline._core.errors import UsageError
@@ -70,6 +71,23 @@ def test_a_healthy_model_is_left_alone():
     kept = state(model)
     repair = leadline.repair(model, x, y)
     assert (repair.outcome, repair.steps, repair.function_change) == ("healthy", (), 0.0)
+    assert same(model, kept)
+
+
+def test_spectral_norms_follow_their_weights_through_repair_replay_and_undo():
+    def build():
+        with seeded(0):
+            body = [part for _ in range(3) for part in (spectral_norm(nn.Linear(64, 64)), nn.ReLU())]
+            return nn.Sequential(*body, spectral_norm(nn.Linear(64, 10)))
+
+    model, (x, y) = build(), vectors()
+    kept = state(model)
+    repair = leadline.repair(model, x, y, recipe="unit-variance")
+    assert repair.recipe == "unit-variance"
+    training, evaluated = model(x), model.eval()(x)
+    assert torch.allclose(evaluated, training, rtol=1e-3, atol=1e-3)
+    assert torch.allclose(repair.apply(build()).eval()(x), evaluated, rtol=1e-3, atol=1e-3)
+    repair.undo()
     assert same(model, kept)
 
 

@@ -10,6 +10,7 @@ from leadline._core.errors import UsageError
 from leadline._core.names import nearest
 from leadline._core.repair import action
 from leadline.init import delta_orthogonal, orthogonal
+from leadline.init._parametrised import set_parametrised
 from leadline.probe.modules import unwrapped
 
 INITIALISERS: dict[str, Callable[..., object]] = {"orthogonal": orthogonal, "delta_orthogonal": delta_orthogonal}
@@ -36,7 +37,7 @@ def scale(model: nn.Module, data: Mapping[str, Any]) -> None:
     if isinstance(weight, nn.Parameter):
         weight.mul_(data["factor"])
     else:
-        setattr(module, key, weight * data["factor"])
+        set_parametrised(module, key, weight * data["factor"])
 
 
 @action("fill")
