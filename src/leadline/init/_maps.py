@@ -76,6 +76,18 @@ class LinearMap:
         """The precision to compute in: at least float32."""
         return torch.promote_types(self.parameter.dtype, torch.float32)
 
+    def part(self, value: Tensor, index: int | None) -> Tensor:
+        """The view of one of the maps, or of all, in ``value``, which is ordered as the parameter is."""
+        if index is None:
+            return value
+        match self.layout:
+            case "columns":
+                return value.unflatten(1, (self.maps, -1))[:, index]
+            case "heads":
+                return value.unflatten(0, (self.heads, self.maps, -1))[:, index]
+            case _:
+                return value.unflatten(0, (self.maps, -1))[index]
+
     def store(self, values: Tensor) -> None:
         """Put ``values`` of shape (maps, outputs, inputs, *kernel) where they belong."""
         arranged = self._arranged(values)

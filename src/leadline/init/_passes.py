@@ -63,7 +63,7 @@ def layers_of(model: nn.Module, where: Where | None) -> list[Layer]:
         module = modules[name]
         runs = isinstance(module, (nn.Linear, _ConvNd)) or type(module).__name__ == "Conv1D"
         if key == "weight" and runs and id(module) not in within and (where is None or where(name, module)):
-            found.append(Layer(name=name, module=module, weight=weight))
+            found.append(Layer(name=name, module=module, weight=weight, parameter=weight.name))
     return found
 
 

@@ -7,12 +7,16 @@ import torch
 from safetensors.torch import save_file
 from tests.doctor.models import conv_resnet, plain_mlp, vectors
 from torch import nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+from transformers.pytorch_utils import Conv1D
 
 import leadline
 from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
+from leadline._core.repair import ACTIONS
 from leadline.doctor.repairs import RECIPES
+from leadline.doctor.repairs.recipe import Patient
+from leadline.doctor.repairs.recipes.unit_variance import scaled
 from leadline.targets import load
 
 
@@ -132,6 +136,66 @@ def test_steps_that_need_no_batch_are_done_again_to_the_bit():
     repair = leadline.repair(model, x, y, recipe="unit-variance")
     assert repair.recipe == "unit-variance"
     assert same(repair.apply(fresh), state(model))
+
+
+class Mixed(nn.Module):
+    """A fused projection to queries, keys and values, and their sum."""
+
+    def __init__(self, name: str, projection: nn.Module, num_heads: int = 4):
+        super().__init__()
+        self.num_heads = num_heads
+        self.add_module(name, projection)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        (projection,) = self.children()
+        return torch.stack(projection(x).chunk(3, -1)).sum(0)
+
+
+def torch_attention() -> nn.Module:
+    return nn.TransformerEncoderLayer(24, 4, 32, dropout=0.0, batch_first=True, norm_first=True)
+
+
+FUSED = {
+    "rows": lambda: Mixed("qkv", nn.Linear(24, 72)),
+    "columns": lambda: Mixed("c_attn", Conv1D(72, 24)),
+    "by head": lambda: Mixed("query_key_value", nn.Linear(24, 72)),
+    "weight norm": lambda: Mixed("qkv", weight_norm(nn.Linear(24, 72))),
+    "torch": torch_attention,
+    "bfloat16": lambda: Mixed("qkv", nn.Linear(24, 72, dtype=torch.bfloat16)),
+}
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_factors_of_projections_in_one_weight_are_done_again_to_the_bit(name, generator):
+    with seeded(0):
+        model = FUSED[name]()
+    fresh, dtype = copy.deepcopy(model), next(model.parameters()).dtype
+    x = (torch.randn(32, 6, 24, generator=generator) * torch.logspace(0, 1, 24)).to(dtype)
+    patient = Patient(model=model, inputs=x, profile=leadline.profile(model, x), seed=0, chosen=lambda *_: True)
+    # Without the draw, since orthogonal maps of one size all get one factor.
+    steps = scaled(patient)
+    factors = {step.data["part"]: step.data["factor"] for step in steps if "part" in step.data}
+    assert len({round(factor, 3) for factor in factors.values()}) == 3
+    for step in steps:
+        ACTIONS[step.action](fresh, step.data)
+    assert same(fresh, state(model))
+
+
+def test_the_repair_of_a_transformer_of_torch_is_done_again_to_the_bit(generator):
+    with seeded(0):
+        model = nn.Sequential(torch_attention(), torch_attention(), nn.Linear(24, 4))
+    fresh = copy.deepcopy(model)
+    x, y = torch.randn(16, 6, 24, generator=generator), torch.arange(96).reshape(16, 6) % 4
+    repair = leadline.repair(model, x, y, recipe="unit-variance")
+    assert repair.recipe == "unit-variance" and same(repair.apply(fresh), state(model))
+
+
+def test_a_projection_that_the_model_lacks_is_one_sentence():
+    step = {"parameter": "0.weight", "factor": 2.0, "part": 1}
+    with seeded(0):
+        model = nn.Sequential(nn.Linear(3, 3))
+    with pytest.raises(UsageError, match="projection 1 in '0.weight', which this model .* does not have"):
+        ACTIONS["scale"](model, step)
 
 
 def test_steps_from_the_batch_ask_for_the_weights():
