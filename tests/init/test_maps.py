@@ -135,6 +135,19 @@ def test_a_weight_behind_a_parametrisation_is_set_through_it(generator):
     assert is_orthogonal(layer.weight)
 
 
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_complex_weights_and_those_that_hooks_compute_are_left_alone(generator):
+    model = made(
+        lambda: nn.Sequential(
+            nn.Linear(4, 4, dtype=torch.cfloat), nn.Linear(4, 4), torch.nn.utils.weight_norm(nn.Linear(4, 4))
+        )
+    )
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    haar(model, generator=generator)
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, kept[name])}
+    assert changed == {"1.weight", "1.bias"}
+
+
 SPECTRAL = {
     "linear": lambda: spectral_norm(nn.Linear(16, 16)),
     "transposed": lambda: spectral_norm(nn.ConvTranspose2d(6, 4, 3)),

@@ -121,7 +121,8 @@ def _sharded(values: Tensor, parameter: Any, mesh: Any) -> Tensor:
 def linear_maps(target: Any, *, embeddings: bool = False) -> list[LinearMap]:
     """The linear maps of ``target`` that can be trained, each once, in the order of ``modules()``.
 
-    A weight that an embedding shares counts as an embedding.
+    A weight that an embedding shares counts as an embedding. Of a model complex weights are left out, and those that a
+    hook computes before each call, as torch's older ``weight_norm`` does.
 
     Raises:
         UsageError: If ``target`` is neither a module nor a float tensor of two axes or more, or has no values yet.
@@ -161,7 +162,7 @@ def _of_model(model: nn.Module, *, embeddings: bool) -> Iterator[LinearMap]:
     for path, module in model.named_modules():
         for key, numbers in _weights_of(module, path.rpartition(".")[2], parents.get(id(module))).items():
             source = _source(module, key)
-            if id(source) in seen or not source.requires_grad:
+            if id(source) in seen or not (source.requires_grad and source.is_leaf) or source.is_complex():
                 continue
             seen.add(id(source))
             weight = getattr(module, key)
