@@ -1,6 +1,7 @@
 """The call: what it keeps, what it puts back, and what travels."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,12 +12,15 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from transformers.pytorch_utils import Conv1D
 
 import leadline
+from leadline._core.diagnosis import Finding
 from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
 from leadline._core.repair import ACTIONS
+from leadline.doctor import diagnose
 from leadline.doctor.repairs import RECIPES
 from leadline.doctor.repairs.recipe import Patient
 from leadline.doctor.repairs.recipes.unit_variance import scaled
+from leadline.doctor.repairs.sounding import GOOD
 from leadline.targets import load
 
 
@@ -93,6 +97,45 @@ def test_spectral_norms_follow_their_weights_through_repair_replay_and_undo():
     assert torch.allclose(repair.apply(build()).eval()(x), evaluated, rtol=1e-3, atol=1e-3)
     repair.undo()
     assert same(model, kept)
+
+
+class Doubtful(nn.Module):
+    """Embeddings that are added: nothing is wrong, and the score is a little below that of most that train."""
+
+    def __init__(self):
+        super().__init__()
+        self.users, self.items, self.tags = nn.Embedding(20, 16), nn.Embedding(10, 16), nn.EmbeddingBag(30, 16)
+        self.body = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 1))
+
+    def forward(self, users: torch.Tensor, items: torch.Tensor, tags: torch.Tensor) -> torch.Tensor:
+        return self.body(self.users(users) + self.items(items) + self.tags(tags)).squeeze(-1)
+
+
+def test_where_nothing_was_found_only_a_recipe_that_is_asked_for_changes_the_model():
+    with seeded(0):
+        model = Doubtful()
+        inputs = tuple(torch.randint(n, size) for n, size in ((20, (64,)), (10, (64,)), (30, (64, 4))))
+        targets = torch.randn(64)
+    kept = state(model)
+    left = leadline.repair(model, inputs, targets)
+    assert left.reasons == () and left.attempts[0].trainable < GOOD
+    assert left.outcome == "healthy" and same(model, kept)
+    asked = leadline.repair(model, inputs, targets, recipe="straighten")
+    assert asked.recipe == "straighten" and not same(model, kept)
+    assert "nothing was found before" in str(asked) and "gone" not in str(asked)
+
+
+def test_a_network_that_is_hard_to_train_is_repaired_without_swaps(monkeypatch):
+    model, x, y = plain_mlp(4)
+    note = Finding(code="hard-to-train", layer="", severity="note", message="Seldom train.")
+
+    def found(profile):
+        return replace(diagnose(profile), findings=(note,), trainable=0.3)
+
+    monkeypatch.setattr("leadline.doctor.repairs.sounding.diagnose", found)
+    repair = leadline.repair(model, x, y)
+    assert repair.reasons == ("note: hard-to-train",)
+    assert {attempt.recipe for attempt in repair.attempts} == {"", "unit-variance", "straighten"}
 
 
 def test_a_dry_run_says_the_steps_of_the_real_one_and_changes_nothing():
