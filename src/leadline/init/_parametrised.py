@@ -1,9 +1,12 @@
 """Setting a weight that a parametrisation makes, with the state that the parametrisation keeps beside it."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.parametrize import ParametrizationList
 
 _ITERATIONS = 15  # of the power method, as torch does where a norm is put on
 
@@ -12,7 +15,7 @@ _ITERATIONS = 15  # of the power method, as torch does where a norm is put on
 def set_parametrised(module: nn.Module, key: str, value: Tensor) -> None:
     """Give ``module.key`` this value; a spectral norm is estimated anew, which evaluation divides by as it stands."""
     setattr(module, key, value)
-    made = module.parametrizations[key]  # type: ignore[index]
+    made = cast(ParametrizationList, module.parametrizations[key])  # type: ignore[index]
     given = [getattr(made, name) for name, _ in made.named_parameters(recurse=False)]
     for parametrisation in made:
         if isinstance(parametrisation, _SpectralNorm):
