@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from torch import nn
 
@@ -52,8 +54,18 @@ def test_an_unknown_step_is_refused_by_name():
 
 
 def test_words_say_what_was_done_and_what_changed():
-    assert str(_repair(function_change=0.5)).splitlines() == [
+    cured = _repair(function_change=0.5, reasons=("error: rank-collapse",))
+    assert str(cured).splitlines() == [
         "Net: the findings are gone (unit-variance)",
         "  fc: times 2.",
-        "  The outputs on the batch changed by 50 %.",
+        "  The outputs on the batch changed by 50 % of their norm: it is another function.",
     ]
+
+
+def test_where_nothing_was_found_no_finding_is_said_to_be_gone():
+    asked = str(_repair(asked="unit-variance", reasons=()))
+    assert asked.startswith("Net: changed as asked: nothing was found before, and nothing is now (unit-variance)")
+
+
+def test_a_change_that_cannot_be_told_is_not_said_in_numbers():
+    assert "cannot be told: some are not finite" in str(_repair(function_change=math.nan))

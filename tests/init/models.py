@@ -31,4 +31,23 @@ class TiedLanguageModel(nn.Module):
         return self.head(self.again(self.body(self.embedding(tokens))))
 
 
-__all__ = ["Attention", "Conv1D", "TiedLanguageModel", "nn", "torch"]
+class OfPackedSequences(nn.Module):
+    """Takes a packed sequence as its one argument."""
+
+    def __init__(self):
+        super().__init__()
+        self.recurrent = nn.GRU(8, 16)
+        self.hidden = nn.Linear(16, 16)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, sequences):
+        return self.head(self.hidden(self.recurrent(sequences)[1][-1]))
+
+
+def sequences(generator):
+    """Forty sequences of two to seven positions, packed."""
+    lengths = [2 + i % 6 for i in range(40)]
+    return nn.utils.rnn.pack_sequence([torch.randn(t, 8, generator=generator) for t in lengths], enforce_sorted=False)
+
+
+__all__ = ["Attention", "Conv1D", "OfPackedSequences", "TiedLanguageModel", "nn", "sequences", "torch"]

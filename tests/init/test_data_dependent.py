@@ -5,8 +5,9 @@ import math
 
 import pytest
 import torch
-from tests.init.models import Attention, Conv1D, TiedLanguageModel
+from tests.init.models import Attention, Conv1D, OfPackedSequences, TiedLanguageModel, sequences
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from leadline._core.errors import UsageError
@@ -81,6 +82,12 @@ def test_the_linear_layer_of_transformers_and_keyword_inputs_are_known(generator
     assert model(images()[:50].flatten(1)).std(correction=0).item() == pytest.approx(1, abs=1e-4)
 
 
+def test_a_packed_sequence_is_one_argument(generator):
+    model, x = made(OfPackedSequences), sequences(generator)
+    assert [step.name for step in lsuv(model, x, generator=generator)] == ["hidden", "head"]
+    assert model(x).std(correction=0).item() == pytest.approx(1, abs=1e-4)
+
+
 def test_weights_and_biases_that_are_there_can_be_kept_up_to_their_scale(generator):
     model = perceptron(3)
     kept = {name: parameter.clone() for name, parameter in model.named_parameters()}
@@ -116,6 +123,15 @@ def test_frozen_layers_stay(initialise, generator):
     steps = initialise(model, images()[:240].flatten(1), generator=generator)
     assert torch.equal(model[2].weight, kept)
     assert [step.name for step in steps] == ["0", "4"]
+
+
+@pytest.mark.parametrize("initialise", BOTH)
+def test_spectral_norms_are_those_of_the_new_weights(initialise, generator):
+    model = made(lambda: nn.Sequential(spectral_norm(nn.Linear(64, 30)), nn.ReLU(), spectral_norm(nn.Linear(30, 30))))
+    x = images()[:240].flatten(1)
+    initialise(model, x, generator=generator)
+    # Evaluation divides by the norms as they stand, training by better ones each time.
+    assert model.eval()(x).std().item() == pytest.approx(model.train()(x).std().item(), rel=0.05)
 
 
 @pytest.mark.parametrize("initialise", BOTH)

@@ -7,6 +7,7 @@ import torch
 from tests.init.models import Attention, Conv1D, TiedLanguageModel
 from torch import nn
 from torch.nn.utils import prune
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from leadline._core.errors import UsageError
@@ -132,7 +133,7 @@ def test_embeddings_are_filled_when_asked_and_padding_stays_zero(generator):
 
 
 def test_a_weight_behind_a_parametrisation_is_set_through_it(generator):
-    layer = made(lambda: torch.nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)))
+    layer = made(lambda: weight_norm(nn.Linear(4, 4)))
     haar(layer, generator=generator)
     assert is_orthogonal(layer.weight)
 
@@ -177,6 +178,32 @@ def test_layers_without_inputs_leave_the_others_to_be_filled(generator):
         model = made(lambda: nn.Sequential(nn.Linear(0, 3), nn.Linear(3, 3)))
     haar(model, generator=generator)
     assert is_orthogonal(model[1].weight)
+
+
+def test_complex_weights_are_left_alone(generator):
+    model = made(lambda: nn.Sequential(nn.Linear(4, 4, dtype=torch.cfloat), nn.Linear(4, 4)))
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    haar(model, generator=generator)
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, kept[name])}
+    assert changed == {"1.weight", "1.bias"}
+
+
+SPECTRAL = {
+    "linear": lambda: spectral_norm(nn.Linear(16, 16)),
+    "transposed": lambda: spectral_norm(nn.ConvTranspose2d(6, 4, 3)),
+    "behind another": lambda: spectral_norm(weight_norm(nn.Linear(16, 16))),
+}
+
+
+@pytest.mark.parametrize("name", SPECTRAL)
+@pytest.mark.parametrize("training", [True, False])
+def test_a_spectral_norm_is_that_of_the_new_weight(name, training, generator):
+    layer = made(SPECTRAL[name]).train(training)
+    haar(layer, generator=generator)
+    weight = layer.eval().weight.detach()
+    assert torch.linalg.matrix_norm(weight.transpose(0, 1 if name == "transposed" else 0).flatten(1), 2) == (
+        pytest.approx(1, abs=0.02)
+    )
 
 
 def test_a_generator_decides_and_the_global_one_stays(generator):

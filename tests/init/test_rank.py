@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tests.init.models import OfPackedSequences, sequences
 from torch import nn
 
 from leadline._core.errors import UsageError
@@ -90,3 +91,10 @@ def test_without_a_hidden_layer_it_is_a_wrong_call(generator):
 def test_what_cannot_be_trained_on_is_a_wrong_call(samples, how, message, generator):
     with pytest.raises(UsageError, match=message):
         maximise_rank(perceptron(2, generator), images()[:samples], generator=generator, **how)
+
+
+def test_of_packed_sequences_samples_are_taken(generator):
+    with seeded(0):
+        model = OfPackedSequences()
+    ranked = maximise_rank(model, sequences(generator), batch=16, rounds=2, steps=5, generator=generator)
+    assert ranked.steps == 10 and ranked.after > ranked.before

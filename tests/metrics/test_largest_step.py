@@ -67,6 +67,45 @@ def test_what_is_not_finite_or_does_not_move_has_no_step():
     assert math.isnan(largest_step(linear(1.0), torch.ones(1, 1), torch.ones(1, 1)).step)
 
 
+class Complex(nn.Module):
+    """The same as ``linear(a, b)`` in one complex number."""
+
+    def __init__(self, weight: complex):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(weight))
+
+    def forward(self, x):
+        return torch.view_as_real(self.weight.expand(len(x))) @ x.mT
+
+
+@pytest.mark.parametrize("direction", ["gradient", "sign"])
+def test_a_complex_parameter_counts_as_its_two_parts(direction):
+    x, y = torch.diag(torch.tensor([1.0, 10.0])), torch.zeros(2, 1)
+
+    def loss(outputs, _):
+        return (outputs[0] if outputs.ndim == 2 and outputs.shape[1] == 2 else outputs).square().sum() / 2
+
+    two = largest_step(linear(1.0, 1.0), x, y, direction=direction, loss=squares)
+    one = largest_step(Complex(1 + 1j), x, y, direction=direction, loss=loss)
+    assert (one.step, one.slope) == (two.step, two.slope)
+    assert one.curvature == pytest.approx(two.curvature, rel=1e-3)
+
+
+def test_a_packed_sequence_is_one_argument(generator):
+    class OfPacked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.recurrent = nn.GRU(4, 3)
+
+        def forward(self, sequences):
+            return self.recurrent(sequences)[1][-1]
+
+    with seeded(0):
+        net = OfPacked()
+    x = nn.utils.rnn.pack_sequence([torch.randn(t, 4, generator=generator) for t in (5, 3, 2)])
+    assert largest_step(net, x, torch.tensor([0, 1, 2])).step > 0
+
+
 def test_wrong_calls_are_refused():
     with pytest.raises(UsageError, match="direction"):
         largest_step(linear(1.0), torch.ones(1, 1), torch.zeros(1, 1), direction="newton")

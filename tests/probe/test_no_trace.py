@@ -10,9 +10,9 @@ from tests.architectures import ARCHITECTURES, build, made
 from torch import Tensor, nn
 
 import leadline
+from leadline._core.arguments import tensors
 from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
-from leadline.probe.inputs import tensors
 
 
 @dataclass

@@ -187,6 +187,14 @@ def test_layers_called_by_numbers_fold_too():
             replace(REPAIRED, asked="unit-variance", before=steady()),
             "Changed by unit-variance, as asked; no error or warning was there before, and none is now.",
         ),
+        (
+            replace(PLANNED, asked="unit-variance", before=steady()),
+            "Nothing was changed. With unit-variance there would be no error or warning, as there is none now.",
+        ),
+        (
+            replace(REPAIRED, before=steady()),
+            "Changed by unit-variance, since it was hard to train; there was no error or warning, and is none now.",
+        ),
         (WORSE, "Better by unit-variance, but not cured: 2 errors remain."),
         (replace(HEALTHY, before=vanishing(40), after=vanishing(40)), "Nothing that a recipe cures, and the model is"),
     ],

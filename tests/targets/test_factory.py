@@ -6,6 +6,7 @@ from leadline.targets import load
 
 SOURCE = """
 import random
+import typing
 import numpy as np
 import torch
 from torch import nn
@@ -60,6 +61,16 @@ def wrong_targets():
 
 def on_meta():
     return nn.Linear(3, 3, device="meta"), torch.randn(5, 3)
+
+class Pair(typing.NamedTuple):
+    x: torch.Tensor
+    mask: torch.Tensor
+
+def named_pair():
+    return nn.Linear(3, 3), (Pair(torch.randn(5, 3), torch.ones(5)),)
+
+def packed():
+    return nn.GRU(3, 4), nn.utils.rnn.pack_sequence([torch.randn(4, 3), torch.randn(2, 3)])
 
 def meta_batch():
     return nn.Linear(3, 3), torch.empty(5, 3, device="meta")
@@ -116,6 +127,13 @@ def test_a_triple_brings_targets_and_a_list_is_a_tuple_of_arguments(net):
 def test_a_mapping_is_keyword_arguments(net):
     target = load(net("mapping"))
     assert target.model(**target.inputs).shape == (5, 3)
+
+
+def test_a_named_tuple_and_a_packed_sequence_stay_what_they_are(net):
+    (pair,) = load(net("named_pair"), dtype="float64").inputs
+    assert type(pair).__name__ == "Pair" and pair.x.dtype == pair.mask.dtype == torch.float64
+    target = load(net("packed"), dtype="float64")
+    assert target.model(target.inputs)[1].dtype == torch.float64
 
 
 def test_a_class_is_a_factory(net):

@@ -1,6 +1,7 @@
 """What was changed in a model to make it train, step by step, with what was measured before and after."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from leadline._core.errors import UsageError
 from leadline._core.profile import Profile
 from leadline._core.records import encode, read_record, write_json
+from leadline._core.wording import figure
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,6 +26,8 @@ OUTCOMES = {
     "healthy": "nothing was found that a recipe cures: the model is as it was",
     "planned": "only said, not done: the model is as it was",
 }
+# What "repaired" says of a recipe that was asked for where nothing was found.
+_AS_ASKED = "changed as asked: nothing was found before, and nothing is now"
 Outcome = Literal["repaired", "improved", "unchanged", "healthy", "planned"]
 
 
@@ -199,12 +203,27 @@ class Repair:
         return read_record(Repair, path, schema=SCHEMA)
 
     def __str__(self) -> str:
-        head = f"{self.model}: {OUTCOMES[self.outcome]}"
+        cured = self.reasons or self.outcome != "repaired"
+        head = f"{self.model}: {OUTCOMES[self.outcome] if cured else _AS_ASKED}"
         lines = [f"{head} ({self.recipe})" if self.recipe else head]
-        lines += [f"  {step.text}" for step in self.steps]
-        if self.function_changed:
-            lines.append(f"  The outputs on the batch changed by {100 * self.function_change:.3g} %.")
-        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
+        told = [step.text for step in self.steps] + ([change(self)] if self.recipe else []) + list(self.notes)
+        return "\n".join([*lines, *(f"  {text}" for text in told)])
+
+
+def change(repair: Repair) -> str:
+    """Whether the function changed on the batch, and by how much; empty where nothing was done."""
+    if not repair.recipe:
+        return ""
+    size = repair.function_change
+    would = "would change" if repair.outcome == "planned" else "changed"
+    if size == 0:
+        return "The outputs on the batch are the same to the bit."
+    if math.isnan(size):
+        return "How much the outputs on the batch changed cannot be told: some are not finite."
+    if math.isinf(size):
+        return f"The outputs on the batch {would}; by how much cannot be told, since they were all 0 or so many others."
+    share = f"{figure(100 * size)} % of" if size < 10 else f"{figure(size)} times"
+    return f"The outputs on the batch {would} by {share} their norm: it is another function."
 
 
 Action = Callable[["nn.Module", Mapping[str, Any]], object]

@@ -28,7 +28,9 @@ def projections(
         if isinstance(attention, nn.MultiheadAttention):
             path = f"{name}." if name else ""
             layers = {
-                reads: _layer(path + called, weight.detach(), None if bias is None else bias.detach(), turn)
+                reads: _layer(
+                    path + called, path + held, weight.detach(), None if bias is None else bias.detach(), turn
+                )
                 for turn, (reads, called, held, weight, bias) in enumerate(_parameters(attention))
                 if path + held in weights and (where is None or where(path + called, attention))
             }
@@ -48,7 +50,7 @@ def _parameters(attention: nn.MultiheadAttention) -> Iterator[tuple[str, str, st
     yield "heads", "out_proj", "out_proj.weight", attention.out_proj.weight, attention.out_proj.bias
 
 
-def _layer(path: str, weight: Tensor, bias: Tensor | None, turn: int) -> Layer:
+def _layer(path: str, held: str, weight: Tensor, bias: Tensor | None, turn: int) -> Layer:
     outputs, inputs = weight.shape
     module = nn.Linear(inputs, outputs, bias=bias is not None, device="meta")
     module.weight = nn.Parameter(weight)
@@ -58,11 +60,13 @@ def _layer(path: str, weight: Tensor, bias: Tensor | None, turn: int) -> Layer:
         name=path,
         module=module,
         weight=LinearMap(name=f"{path}.weight", parameter=module.weight, maps=1, outputs=outputs, inputs=inputs),
+        parameter=held,
+        part=turn if held.endswith("in_proj_weight") else None,
         turn=turn,
     )
 
 
-def arguments(attention: nn.MultiheadAttention, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Tensor]:
+def given_to(attention: nn.MultiheadAttention, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Tensor]:
     """Query, key and value of a call, samples along the first axis."""
     given = _ARGUMENTS.bind(attention, *args, **kwargs).arguments
     return {key: samples_first(attention, given[key]) for key in _READ}

@@ -16,12 +16,16 @@ class Layer:
         name: Its dotted name.
         module: The layer.
         weight: Its weight as linear maps.
+        parameter: Dotted name of the parameter that holds the weight.
+        part: Which of the maps in that parameter the weight is; ``None`` where it is all of them.
         turn: Its place among the projections of one input, which are to differ.
     """
 
     name: str
     module: nn.Module
     weight: LinearMap
+    parameter: str
+    part: int | None = None
     turn: int = 0
 
     @property
@@ -44,11 +48,11 @@ class Layer:
         else:
             set_weight(*self.weight.owner, value)
 
-    def scale(self, factor: float | Tensor) -> None:
-        """Multiply the weight, by one number or by one for each output."""
-        if isinstance(factor, Tensor) and self.weight.layout != "columns":
-            factor = factor[:, None]
-        self.set(self.value * factor)
+    def scale(self, factor: float, *, projection: int | None = None) -> None:
+        """Multiply the weight, or one of the projections fused in it."""
+        value = self.value.clone()
+        self.weight.part(value, projection).mul_(factor)
+        self.set(value)
 
     @property
     def fused(self) -> int:

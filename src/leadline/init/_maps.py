@@ -75,6 +75,18 @@ class LinearMap:
         """The precision to compute in: at least float32."""
         return torch.promote_types(self.parameter.dtype, torch.float32)
 
+    def part(self, value: Tensor, index: int | None) -> Tensor:
+        """The view of one of the maps, or of all, in ``value``, which is ordered as the parameter is."""
+        if index is None:
+            return value
+        match self.layout:
+            case "columns":
+                return value.unflatten(1, (self.maps, -1))[:, index]
+            case "heads":
+                return value.unflatten(0, (self.heads, self.maps, -1))[:, index]
+            case _:
+                return value.unflatten(0, (self.maps, -1))[index]
+
     def store(self, values: Tensor) -> None:
         """Put ``values`` of shape (maps, outputs, inputs, *kernel) where they belong."""
         arranged = self._arranged(values)
@@ -108,7 +120,8 @@ def _sharded(values: Tensor, parameter: Any, mesh: Any) -> Tensor:
 def linear_maps(target: Any, *, embeddings: bool = False) -> list[LinearMap]:
     """The linear maps of ``target`` that can be trained, each once, in the order of ``modules()``.
 
-    A weight that an embedding shares counts as an embedding; one without entries, as of no inputs, as none.
+    A weight that an embedding shares counts as an embedding. Of a model weights without entries are left out, as of no
+    inputs, and complex ones.
 
     Raises:
         UsageError: If ``target`` is neither a module nor a float tensor of two axes or more, or has no values yet.
@@ -161,7 +174,7 @@ def _of_model(model: nn.Module, *, embeddings: bool) -> Iterator[LinearMap]:
     for path, module in model.named_modules():
         for key, numbers in _weights_of(module, path.rpartition(".")[2], parents.get(id(module))).items():
             behind = source(module, key)
-            if id(behind) in seen or not behind.requires_grad:
+            if id(behind) in seen or not behind.requires_grad or behind.is_complex():
                 continue
             seen.add(id(behind))
             weight = getattr(module, key)

@@ -1,6 +1,6 @@
 """One forward pass in which layers are changed as they run."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
+from leadline._core.arguments import arguments, tensors
 from leadline._core.errors import UsageError
 from leadline._core.randomness import kept_rng
 from leadline._core.refusals import reason
-from leadline.init._attention import arguments, heads, projections, samples_first
+from leadline.init._attention import given_to, heads, projections, samples_first
 from leadline.init._layer import Layer
 from leadline.init._maps import linear_maps
 
@@ -36,7 +37,8 @@ def run_once(
     buffers and the global generators are put back.
     """
     handles = []
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    # By tensor, not by name: a buffer that came in another's place belongs to a weight that was set.
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
         for layer in layers_of(model, where):
             if before is not None:
@@ -50,8 +52,8 @@ def run_once(
     finally:
         for handle in handles:
             handle.remove()
-        for name, buffer in model.named_buffers():
-            buffer.copy_(buffers[name])
+        for buffer, kept in buffers:
+            buffer.copy_(kept)
 
 
 @contextmanager
@@ -80,9 +82,8 @@ def check_samples(inputs: Any) -> None:
     Raises:
         UsageError: If one is empty.
     """
-    given = inputs.values() if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple) else (inputs,)
-    for tensor in given:
-        if isinstance(tensor, Tensor) and tensor.numel() == 0:
+    for tensor in tensors(inputs):
+        if tensor.numel() == 0:
             raise UsageError(f"`inputs` must hold samples; got a tensor of shape {tuple(tensor.shape)}.")
 
 
@@ -97,7 +98,7 @@ def layers_of(model: nn.Module, where: Where | None) -> list[Layer]:
         module = modules[name]
         runs = isinstance(module, (nn.Linear, _ConvNd)) or type(module).__name__ == "Conv1D"
         if key == "weight" and runs and id(module) not in within and (where is None or where(name, module)):
-            found.append(Layer(name=name, module=module, weight=weight))
+            found.append(Layer(name=name, module=module, weight=weight, parameter=weight.name))
     return found
 
 
@@ -125,7 +126,7 @@ def _of_attention(
     def ahead(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not pending:
             return
-        read = arguments(attention, args, kwargs)
+        read = given_to(attention, args, kwargs)
         for key, layer in layers.items():
             if before is not None:
                 before(layer, read[key])
@@ -150,9 +151,5 @@ def _of_attention(
 
 def call(model: nn.Module, inputs: Any) -> None:
     """The model on a tensor, a tuple of positional or a mapping of keyword arguments."""
-    if isinstance(inputs, Mapping):
-        model(**inputs)
-    elif isinstance(inputs, tuple):
-        model(*inputs)
-    else:
-        model(inputs)
+    args, kwargs = arguments(inputs)
+    model(*args, **kwargs)

@@ -6,6 +6,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.weight_norm import WeightNorm
 
 from leadline._core.errors import UsageError
+from leadline.init._parametrised import set_parametrised
 
 
 def source(module: nn.Module, key: str) -> Tensor:
@@ -48,4 +49,7 @@ def set_weight(module: nn.Module, key: str, value: Tensor) -> None:
             getattr(module, f"{key}_g").copy_(torch.norm_except_dim(value, 2, hook.dim))
             hook(module, ())
             return
-    setattr(module, key, value)
+    if parametrize.is_parametrized(module, key):
+        set_parametrised(module, key, value)
+    else:
+        setattr(module, key, value)

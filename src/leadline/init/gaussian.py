@@ -18,9 +18,9 @@ def gaussian(target: T, *, gain: float = 1.0, generator: torch.Generator | None 
     The fan counts what an output really sums over: inputs of its group times places of the kernel, for a transposed
     convolution divided by the stride, since an output pixel sees only one place in $s$.
 
-    Biases of what is filled become zero. Frozen or empty parameters, norms and embeddings are left alone, also where
-    a read-out shares the embedding; a tied weight is drawn once; fused queries, keys and values each have their own
-    fan.
+    Biases of what is filled become zero. Frozen or empty parameters, complex weights, norms and embeddings are left
+    alone, also where a read-out shares the embedding; a tied weight is drawn once; fused queries, keys and values
+    each have their own fan.
 
     Args:
         target: A module, or a weight (outputs, inputs, \*kernel).

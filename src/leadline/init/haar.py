@@ -21,8 +21,8 @@ def haar(target: T, *, gain: float = 1.0, generator: torch.Generator | None = No
     ``orthogonal_`` does: then the *matrix* is orthogonal, the convolution is not (see ``orthogonal``). Fused
     projections to queries, keys and values are three independent matrices, groups of a convolution are independent.
 
-    Biases of what is filled become zero. Frozen or empty parameters, norms and embeddings are left alone, also where
-    a read-out shares the embedding; a tied weight is drawn once.
+    Biases of what is filled become zero. Frozen or empty parameters, complex weights, norms and embeddings are left
+    alone, also where a read-out shares the embedding; a tied weight is drawn once.
 
     Args:
         target: A module, or a weight (outputs, inputs, \*kernel).

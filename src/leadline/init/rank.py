@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
 
+from leadline._core.arguments import arguments
 from leadline._core.checks import check_whole
 from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
@@ -196,14 +198,21 @@ def _borrowed(model: nn.Module) -> Iterator[None]:
 
 def _taken(inputs: Any, which: Any) -> Any:
     """The samples ``which`` of every tensor in ``inputs``."""
+    if isinstance(inputs, PackedSequence):
+        sequences = unpack_sequence(inputs)
+        chosen = torch.arange(len(sequences))[which].tolist()
+        return pack_sequence([sequences[i] for i in chosen], enforce_sorted=False)
     if isinstance(inputs, Mapping):
         return {key: _taken(value, which) for key, value in inputs.items()}
     if isinstance(inputs, tuple):
-        return tuple(_taken(value, which) for value in inputs)
+        parts = [_taken(value, which) for value in inputs]
+        return type(inputs)(*parts) if hasattr(inputs, "_fields") else tuple(parts)
     return inputs[which] if isinstance(inputs, Tensor) else inputs
 
 
 def _count(inputs: Any) -> int:
-    if isinstance(inputs, Mapping):
-        inputs = tuple(inputs.values())
-    return len(inputs[0]) if isinstance(inputs, tuple) else len(inputs)
+    args, kwargs = arguments(inputs)
+    first = next(iter((*args, *kwargs.values())))
+    if isinstance(first, PackedSequence):
+        return int(first.batch_sizes[0])
+    return len(first)

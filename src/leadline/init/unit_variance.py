@@ -21,11 +21,15 @@ class Scaled:
         name: Dotted name of the layer; of projections fused in one weight with .q, .k or .v behind it.
         std: Standard deviation of its output before, bias left out.
         factor: Factor on its weight: 1/std, or 1 where the output was constant or not finite.
+        parameter: Dotted name of the parameter that holds the weight.
+        part: Which of the maps that lie in that parameter it is; ``None`` for all of them.
     """
 
     name: str
     std: float
     factor: float
+    parameter: str
+    part: int | None = None
 
 
 def lsuv(
@@ -78,16 +82,21 @@ def lsuv(
     check_samples(inputs)
     steps: list[Scaled] = []
 
+    def scaled(name: str, layer: Layer, linear: Tensor, projection: int | None = None) -> float:
+        std = linear.std(correction=0).item()
+        factor = 1 / std if 0 < std < math.inf else 1.0
+        layer.scale(factor, projection=projection)
+        part = layer.part if projection is None else projection
+        steps.append(Scaled(name=name, std=std, factor=factor, parameter=layer.parameter, part=part))
+        return factor
+
     def scale(layer: Layer, output: Tensor) -> Tensor:
         linear = output - layer.bias
-        parts = [linear] if layer.fused == 1 else layer.per_projection(linear).unbind(-2)
-        names = [layer.name] if layer.fused == 1 else [f"{layer.name}.{each}" for each in "qkv"]
-        stds = [part.std(correction=0).item() for part in parts]
-        factors = [1 / std if 0 < std < math.inf else 1.0 for std in stds]
-        steps.extend(Scaled(name=n, std=s, factor=f) for n, s, f in zip(names, stds, factors, strict=True))
-        factor = factors[0] if layer.fused == 1 else layer.per_output(linear.new_tensor(factors))
-        layer.scale(factor)
-        return linear * factor + layer.bias
+        if layer.fused == 1:
+            return linear * scaled(layer.name, layer, linear) + layer.bias
+        outputs = layer.per_projection(linear).unbind(-2)
+        factors = [scaled(f"{layer.name}.{'qkv'[i]}", layer, output, i) for i, output in enumerate(outputs)]
+        return linear * layer.per_output(linear.new_tensor(factors)) + layer.bias
 
     with unchanged_on_error(model):
         if draw is not None:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from leadline._core.arguments import arguments
 from leadline._core.errors import UsageError
 from leadline._core.outputs import named_output
 from leadline._core.randomness import kept_rng
@@ -17,9 +18,7 @@ def call(model: nn.Module, parameters: Mapping[str, Tensor], buffers: Mapping[st
     Called twice it draws the same dropout masks; what batch normalisation updates are the copies.
     """
     copies = {name: buffer.clone() for name, buffer in buffers.items()}
-    args, kwargs = (
-        ((), inputs) if isinstance(inputs, dict) else (inputs if isinstance(inputs, tuple) else (inputs,), {})
-    )
+    args, kwargs = arguments(inputs)
     with kept_rng():
         return torch.func.functional_call(model, (dict(parameters), copies), args, kwargs)
 

@@ -59,7 +59,7 @@ def largest_step(
         model: Any module with parameters that require a gradient; called in the mode it is in.
         inputs: A tensor, a tuple (positional) or a dict (keywords).
         targets: What the loss compares with.
-        direction: ``"gradient"`` or ``"sign"``.
+        direction: ``"gradient"`` or ``"sign"``, of complex parameters that of real and imaginary part.
         loss: As in ``relative_loss``.
 
     Returns:
@@ -83,7 +83,7 @@ def largest_step(
     """
     check_choice("direction", direction, DIRECTIONS)
     around = landscape(model, inputs, targets, loss)
-    along = around.gradient if direction == "gradient" else tuple(g.sign() for g in around.gradient)
+    along = around.gradient if direction == "gradient" else tuple(map(_sign, around.gradient))
     slope = _dot(around.gradient, along)
     if not (slope > 0 and math.isfinite(slope) and math.isfinite(around.start)):
         return LargestStep(direction=direction, step=math.nan, quadratic=math.nan, curvature=math.nan, slope=slope)
@@ -124,5 +124,16 @@ def _first_rise(around: Landscape, along: tuple[Tensor, ...]) -> float:
     return low
 
 
+def _sign(gradient: Tensor) -> Tensor:
+    if gradient.is_complex():  # of each part, as Adam's step is
+        return torch.complex(gradient.real.sign(), gradient.imag.sign())
+    return gradient.sign()
+
+
 def _dot(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> float:
-    return sum(float((a.double() * b.double()).sum()) for a, b in zip(one, other, strict=True))
+    """The inner product, over real and imaginary parts."""
+    return sum(float((_real(a) * _real(b)).sum()) for a, b in zip(one, other, strict=True))
+
+
+def _real(x: Tensor) -> Tensor:
+    return (torch.view_as_real(x.resolve_conj()) if x.is_complex() else x).double()

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
+from leadline._core.arguments import tensors
 from leadline._core.hooks import ModuleHooks
-from leadline.probe.inputs import first_float, tensors
+from leadline.probe.inputs import first_float
 from leadline.probe.modules import Anatomy, is_leaf
 
 # How many nodes autograd has made so far in this thread: nodes made during a call carry numbers between those at

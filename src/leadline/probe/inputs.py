@@ -1,8 +1,7 @@
 """A batch as the model's call: positional and keyword arguments, from a tensor, a tuple or a mapping."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from copy import copy
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from leadline._core.arguments import arguments, mapped, tensors
 from leadline._core.errors import UsageError
 
 
@@ -53,16 +53,14 @@ class Batch:
 def as_batch(inputs: Any, targets: Any = None, model: Any = None) -> Batch:
     """The call that ``inputs`` stands for: a tensor, a tuple of positional or a mapping of keyword arguments.
 
-    A packed sequence, which is a tuple too, is one argument. Samples lie along the first axis of the first tensor;
+    A packed sequence is one argument. Samples lie along the first axis of the first tensor;
     along the second where time comes first: for torch's own recurrent and transformer modules that are not
     ``batch_first``, or if the targets are as many as only that.
 
     Raises:
         UsageError: If there is no tensor in it that a model could be run on, or it holds no sample.
     """
-    several = isinstance(inputs, tuple) and not isinstance(inputs, PackedSequence)
-    args = tuple(inputs) if several else () if isinstance(inputs, Mapping) else (inputs,)
-    kwargs = {str(key): value for key, value in inputs.items()} if isinstance(inputs, Mapping) else {}
+    args, kwargs = arguments(inputs)
     found = list(tensors((args, kwargs)))
     if not found:
         raise UsageError(_no_tensor(inputs, [*args, *kwargs.values()]))
@@ -128,21 +126,6 @@ def _bytes(tensor: Tensor) -> list[bytes]:
     return [row.tobytes() for row in rows]
 
 
-def tensors(value: Any) -> Iterator[Tensor]:
-    """Every tensor in nested tuples, lists, mappings and dataclasses, in order."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from tensors(item)
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from tensors(item)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for item in fields(value):
-            yield from tensors(getattr(value, item.name))
-
-
 def first_float(value: Any) -> Tensor | None:
     """The first floating-point tensor in ``value``."""
     if isinstance(value, Tensor):
@@ -150,34 +133,6 @@ def first_float(value: Any) -> Tensor | None:
     if isinstance(value, tuple) and value and isinstance(value[0], Tensor) and value[0].is_floating_point():
         return value[0]  # nearly always: this runs in hooks
     return next((t for t in tensors(value) if t.is_floating_point()), None)
-
-
-def mapped(function: Callable[[str, Tensor], Tensor], value: Any, name: str = "") -> Any:
-    """``value`` with ``function(keyword, tensor)`` in place of every tensor; the containers keep their types."""
-    if isinstance(value, Tensor):
-        return function(name, value)
-    if isinstance(value, Mapping):
-        return _refilled(value, {key: mapped(function, item, str(key)) for key, item in value.items()})
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(mapped(function, item, name) for item in value))
-    if isinstance(value, (tuple, list)):
-        return type(value)(mapped(function, item, name) for item in value)
-    if is_dataclass(value) and not isinstance(value, type):
-        copied = copy(value)
-        for item in fields(value):  # frozen ones too
-            object.__setattr__(copied, item.name, mapped(function, getattr(value, item.name), item.name))
-        return copied
-    return value
-
-
-def _refilled(value: Mapping[Any, Any], items: dict[Any, Any]) -> Any:
-    """A mapping like ``value`` of the same type with ``items``; of one that cannot be written, a dict."""
-    if type(value) is dict or not isinstance(value, MutableMapping):
-        return items
-    copied = copy(value)
-    for key, item in items.items():
-        copied[key] = item
-    return copied
 
 
 def differentiable(batch: Batch) -> tuple[Batch, list[Tensor]]:

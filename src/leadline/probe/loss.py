@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from leadline._core.arguments import tensors
 from leadline._core.errors import UsageError
 from leadline._core.outputs import named_output
-from leadline.probe.inputs import first_float, tensors
+from leadline.probe.inputs import first_float
 
 Loss = Callable[[Any, Any], Tensor]
 

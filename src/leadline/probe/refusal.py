@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from leadline._core.arguments import tensors
 from leadline._core.errors import UsageError
 from leadline._core.refusals import REFUSALS, reason
 from leadline.probe.capture import Call, Tape
-from leadline.probe.inputs import tensors
 from leadline.probe.modules import kind
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from leadline.probe.inputs import Batch, mapped
+from leadline._core.arguments import mapped
+from leadline.probe.inputs import Batch
 
 
 def halves(batch: Batch, targets: Any, *, count: int, seed: int) -> Iterator[tuple[Batch, Any]]:

@@ -2,8 +2,8 @@
 
 import math
 
-from leadline._core.repair import Attempt, Proof, Repair
-from leadline._core.wording import count, figure, listed, reach
+from leadline._core.repair import Attempt, Proof, Repair, change as change
+from leadline._core.wording import count, listed, reach
 from leadline.doctor.repairs import RECIPES
 from leadline.reporting import words
 from leadline.reporting.comparison import Comparison
@@ -12,8 +12,16 @@ from leadline.reporting.comparison import Comparison
 def verdict(found: Comparison) -> str:
     """How it ended, in one sentence: repaired or not, by which recipe, and what remains."""
     repair, remain = found.repair, remains(found)
-    if repair.outcome == "repaired" and repair.asked != "auto" and not found.gone and not found.remaining:
-        return f"Changed by {repair.recipe}, as asked; no error or warning was there before, and none is now."
+    if repair.recipe and not found.gone and not found.remaining:
+        if repair.outcome == "planned":
+            return (
+                f"Nothing was changed. With {repair.recipe} there would be no error or warning, as there is none now."
+            )
+        if repair.asked != "auto":
+            return f"Changed by {repair.recipe}, as asked; no error or warning was there before, and none is now."
+        return (
+            f"Changed by {repair.recipe}, since it was hard to train; there was no error or warning, and is none now."
+        )
     if repair.outcome == "repaired":
         return f"Repaired by {repair.recipe}: {remain}."
     if repair.outcome == "improved":
@@ -59,22 +67,6 @@ def means(repair: Repair) -> str:
     what = f"{repair.recipe}: {known.text}" if known else repair.recipe
     kept = "modules are swapped, so that the architecture is another" if repair.swaps else "no module is swapped"
     return f"{what[0].upper()}{what[1:]}; {kept}."
-
-
-def change(repair: Repair) -> str:
-    """Whether the function changed on the batch, and by how much; empty where nothing was done."""
-    if not repair.recipe:
-        return ""
-    size = repair.function_change
-    would = "would change" if repair.outcome == "planned" else "changed"
-    if size == 0:
-        return "The outputs on the batch are the same to the bit."
-    if math.isnan(size):
-        return "How much the outputs on the batch changed cannot be told: some are not finite."
-    if math.isinf(size):
-        return f"The outputs on the batch {would}; by how much cannot be told, since they were all 0 or so many others."
-    share = f"{figure(100 * size)} % of" if size < 10 else f"{figure(size)} times"
-    return f"The outputs on the batch {would} by {share} their norm: it is another function."
 
 
 def tried(attempt: Attempt) -> str:

@@ -1,11 +1,11 @@
 """Where a model lives and in which numbers: devices and dtypes by name."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from leadline._core.arguments import mapped, tensors
 from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
 
@@ -57,16 +57,14 @@ def place(value: Any, *, device: torch.device, dtype: torch.dtype | None) -> Any
     Raises:
         UsageError: If any of it lies on the device ``meta``, which holds no numbers.
     """
-    held = [*value.parameters(), *value.buffers()] if isinstance(value, nn.Module) else [value]
-    if any(isinstance(tensor, Tensor) and tensor.is_meta for tensor in held):
+    held = [*value.parameters(), *value.buffers()] if isinstance(value, nn.Module) else tensors(value)
+    if any(tensor.is_meta for tensor in held):
         what = "The model" if isinstance(value, nn.Module) else "The batch"
         raise UsageError(f"{what} lies on the device 'meta', which holds no numbers; build it on another.")
     if isinstance(value, nn.Module):
         return value.to(device=device, dtype=dtype)
-    if isinstance(value, Tensor):
-        return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
-    if isinstance(value, Mapping):
-        return {key: place(item, device=device, dtype=dtype) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return type(value)(place(item, device=device, dtype=dtype) for item in value)
-    return value
+
+    def moved(_name: str, tensor: Tensor) -> Tensor:
+        return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
+
+    return mapped(moved, value)

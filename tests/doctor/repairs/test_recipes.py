@@ -43,6 +43,30 @@ def test_orthogonal_weights_are_orthogonal_times_the_gain_of_the_activation_in_f
     assert torch.allclose(weight @ weight.T, 2 * torch.eye(64), atol=1e-4)
 
 
+class Complex(nn.Module):
+    """Complex maps between real ones."""
+
+    def __init__(self):
+        super().__init__()
+        self.ahead = nn.Linear(8, 16)
+        self.within = nn.Linear(16, 16, dtype=torch.cfloat)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.within(torch.complex(self.ahead(x), self.ahead(-x))).abs())
+
+
+@pytest.mark.parametrize("recipe", ["orthogonal", "unit-variance", "straighten"])
+def test_complex_maps_stay_while_the_others_are_repaired(recipe, generator):
+    with seeded(0):
+        model = Complex()
+    kept = model.within.weight.clone()
+    x, y = torch.randn(32, 8, generator=generator), torch.arange(32) % 3
+    repair = leadline.repair(model, x, y, recipe=recipe)
+    assert repair.recipe == recipe and not any(step.layer == "within" for step in repair.steps)
+    assert torch.equal(model.within.weight, kept)
+
+
 def test_straighten_centres_every_unit_and_gives_every_map_its_spread():
     model, x, y = sick()
     repair = leadline.repair(model, x, y, recipe="straighten")

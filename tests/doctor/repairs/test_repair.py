@@ -1,17 +1,26 @@
 """The call: what it keeps, what it puts back, and what travels."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from tests.doctor.models import conv_resnet, plain_mlp, vectors
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+from transformers.pytorch_utils import Conv1D
 
 import leadline
+from leadline._core.diagnosis import Finding
 from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
+from leadline._core.repair import ACTIONS
+from leadline.doctor import diagnose
 from leadline.doctor.repairs import RECIPES
+from leadline.doctor.repairs.recipe import Patient
+from leadline.doctor.repairs.recipes.unit_variance import scaled
+from leadline.doctor.repairs.sounding import GOOD
 from leadline.targets import load
 
 
@@ -73,6 +82,62 @@ def test_a_healthy_model_is_left_alone():
     assert same(model, kept)
 
 
+def test_spectral_norms_follow_their_weights_through_repair_replay_and_undo():
+    def build():
+        with seeded(0):
+            body = [part for _ in range(3) for part in (spectral_norm(nn.Linear(64, 64)), nn.ReLU())]
+            return nn.Sequential(*body, spectral_norm(nn.Linear(64, 10)))
+
+    model, (x, y) = build(), vectors()
+    kept = state(model)
+    repair = leadline.repair(model, x, y, recipe="unit-variance")
+    assert repair.recipe == "unit-variance"
+    training, evaluated = model(x), model.eval()(x)
+    assert torch.allclose(evaluated, training, rtol=1e-3, atol=1e-3)
+    assert torch.allclose(repair.apply(build()).eval()(x), evaluated, rtol=1e-3, atol=1e-3)
+    repair.undo()
+    assert same(model, kept)
+
+
+class Doubtful(nn.Module):
+    """Embeddings that are added: nothing is wrong, and the score is a little below that of most that train."""
+
+    def __init__(self):
+        super().__init__()
+        self.users, self.items, self.tags = nn.Embedding(20, 16), nn.Embedding(10, 16), nn.EmbeddingBag(30, 16)
+        self.body = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 1))
+
+    def forward(self, users: torch.Tensor, items: torch.Tensor, tags: torch.Tensor) -> torch.Tensor:
+        return self.body(self.users(users) + self.items(items) + self.tags(tags)).squeeze(-1)
+
+
+def test_where_nothing_was_found_only_a_recipe_that_is_asked_for_changes_the_model():
+    with seeded(0):
+        model = Doubtful()
+        inputs = tuple(torch.randint(n, size) for n, size in ((20, (64,)), (10, (64,)), (30, (64, 4))))
+        targets = torch.randn(64)
+    kept = state(model)
+    left = leadline.repair(model, inputs, targets)
+    assert left.reasons == () and left.attempts[0].trainable < GOOD
+    assert left.outcome == "healthy" and same(model, kept)
+    asked = leadline.repair(model, inputs, targets, recipe="straighten")
+    assert asked.recipe == "straighten" and not same(model, kept)
+    assert "nothing was found before" in str(asked) and "gone" not in str(asked)
+
+
+def test_a_network_that_is_hard_to_train_is_repaired_without_swaps(monkeypatch):
+    model, x, y = plain_mlp(4)
+    note = Finding(code="hard-to-train", layer="", severity="note", message="Seldom train.")
+
+    def found(profile):
+        return replace(diagnose(profile), findings=(note,), trainable=0.3)
+
+    monkeypatch.setattr("leadline.doctor.repairs.sounding.diagnose", found)
+    repair = leadline.repair(model, x, y)
+    assert repair.reasons == ("note: hard-to-train",)
+    assert {attempt.recipe for attempt in repair.attempts} == {"", "unit-variance", "straighten"}
+
+
 def test_a_dry_run_says_the_steps_of_the_real_one_and_changes_nothing():
     model, x, y = sick()
     kept = state(model)
@@ -114,6 +179,66 @@ def test_steps_that_need_no_batch_are_done_again_to_the_bit():
     repair = leadline.repair(model, x, y, recipe="unit-variance")
     assert repair.recipe == "unit-variance"
     assert same(repair.apply(fresh), state(model))
+
+
+class Mixed(nn.Module):
+    """A fused projection to queries, keys and values, and their sum."""
+
+    def __init__(self, name: str, projection: nn.Module, num_heads: int = 4):
+        super().__init__()
+        self.num_heads = num_heads
+        self.add_module(name, projection)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        (projection,) = self.children()
+        return torch.stack(projection(x).chunk(3, -1)).sum(0)
+
+
+def torch_attention() -> nn.Module:
+    return nn.TransformerEncoderLayer(24, 4, 32, dropout=0.0, batch_first=True, norm_first=True)
+
+
+FUSED = {
+    "rows": lambda: Mixed("qkv", nn.Linear(24, 72)),
+    "columns": lambda: Mixed("c_attn", Conv1D(72, 24)),
+    "by head": lambda: Mixed("query_key_value", nn.Linear(24, 72)),
+    "weight norm": lambda: Mixed("qkv", weight_norm(nn.Linear(24, 72))),
+    "torch": torch_attention,
+    "bfloat16": lambda: Mixed("qkv", nn.Linear(24, 72, dtype=torch.bfloat16)),
+}
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_factors_of_projections_in_one_weight_are_done_again_to_the_bit(name, generator):
+    with seeded(0):
+        model = FUSED[name]()
+    fresh, dtype = copy.deepcopy(model), next(model.parameters()).dtype
+    x = (torch.randn(32, 6, 24, generator=generator) * torch.logspace(0, 1, 24)).to(dtype)
+    patient = Patient(model=model, inputs=x, profile=leadline.profile(model, x), seed=0, chosen=lambda *_: True)
+    # Without the draw, since orthogonal maps of one size all get one factor.
+    steps = scaled(patient)
+    factors = {step.data["part"]: step.data["factor"] for step in steps if "part" in step.data}
+    assert len({round(factor, 3) for factor in factors.values()}) == 3
+    for step in steps:
+        ACTIONS[step.action](fresh, step.data)
+    assert same(fresh, state(model))
+
+
+def test_the_repair_of_a_transformer_of_torch_is_done_again_to_the_bit(generator):
+    with seeded(0):
+        model = nn.Sequential(torch_attention(), torch_attention(), nn.Linear(24, 4))
+    fresh = copy.deepcopy(model)
+    x, y = torch.randn(16, 6, 24, generator=generator), torch.arange(96).reshape(16, 6) % 4
+    repair = leadline.repair(model, x, y, recipe="unit-variance")
+    assert repair.recipe == "unit-variance" and same(repair.apply(fresh), state(model))
+
+
+def test_a_projection_that_the_model_lacks_is_one_sentence():
+    step = {"parameter": "0.weight", "factor": 2.0, "part": 1}
+    with seeded(0):
+        model = nn.Sequential(nn.Linear(3, 3))
+    with pytest.raises(UsageError, match="projection 1 in '0.weight', which this model .* does not have"):
+        ACTIONS["scale"](model, step)
 
 
 def test_steps_from_the_batch_ask_for_the_weights():

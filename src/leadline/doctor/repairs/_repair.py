@@ -15,7 +15,7 @@ from leadline.doctor.repairs.auto import plan
 from leadline.doctor.repairs.recipe import Patient, Recipe
 from leadline.doctor.repairs.recipes import RECIPES
 from leadline.doctor.repairs.snapshot import Snapshot
-from leadline.doctor.repairs.sounding import GAIN, Sounding
+from leadline.doctor.repairs.sounding import Sounding
 from leadline.doctor.repairs.trained import signs_of_training
 from leadline.probe import profile
 from leadline.probe.guard import undisturbed
@@ -54,7 +54,8 @@ def repair(
     It is measured and diagnosed; a recipe is done, and it is measured again. ``"auto"`` tries one recipe after another,
     each on the model as it was, those that only change numbers before those that swap modules, until nothing is found
     and the score is good. If none gets there the best is kept; if none is better the model is put back, to the
-    bit. A model without findings whose score is good is left alone, and modules are swapped for findings only.
+    bit. A model without an error or warning is left alone unless it is found ``hard-to-train``, for which no module is
+    swapped.
 
     Modes, running statistics, ``.grad``, hooks and the global generators are left as they are, and so are frozen
     parameters and read-outs that share an embedding; a tied weight is changed once. When the call is interrupted or
@@ -184,13 +185,10 @@ class _Course:
             return None
 
     def _is_better(self, found: Sounding) -> bool:
-        """Less harm; where nothing was found a gain that counts or, asked for by name, nothing found behind it."""
+        """Less harm; where nothing was found, as with a recipe that was asked for, nothing found behind it."""
         if self._before.findings:
             return found.harm < self.best.harm
-        if self._asked != "auto":
-            return not found.findings and not (self._before.clean and not found.clean)
-        gained = found.clean or found.trainable > self._before.trainable + GAIN
-        return found.harm < self.best.harm and gained
+        return not found.findings and not (self._before.clean and not found.clean)
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:

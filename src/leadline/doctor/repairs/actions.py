@@ -10,6 +10,7 @@ from leadline._core.errors import UsageError
 from leadline._core.names import nearest
 from leadline._core.repair import action
 from leadline.init import delta_orthogonal, orthogonal
+from leadline.init._maps import linear_maps
 from leadline.init._setting import set_weight
 from leadline.probe.modules import unwrapped
 
@@ -31,13 +32,27 @@ def draw(model: nn.Module, data: Mapping[str, Any]) -> None:
 @action("scale")
 @torch.no_grad()
 def scale(model: nn.Module, data: Mapping[str, Any]) -> None:
-    """Multiply a weight, or what its parametrisation makes of it."""
+    """Multiply a weight, or what its parametrisation makes of it; ``part`` tells which of the maps that lie in it."""
     module, key = parameter_of(model, data["parameter"])
     weight = getattr(module, key)
+    value = weight.clone()
+    _part(model, value, data).mul_(data["factor"])
     if isinstance(weight, nn.Parameter):
-        weight.mul_(data["factor"])
+        weight.copy_(value)
     else:
-        set_weight(module, key, weight * data["factor"])
+        set_weight(module, key, value)
+
+
+def _part(model: nn.Module, value: Tensor, data: Mapping[str, Any]) -> Tensor:
+    if "part" not in data:
+        return value
+    entry = next((each for each in linear_maps(unwrapped(model)) if each.name == data["parameter"]), None)
+    if entry is None or not data["part"] < entry.maps:
+        raise UsageError(
+            f"The step changes projection {data['part']} in {data['parameter']!r}, which this model "
+            f"({type(unwrapped(model)).__name__}) does not have, or not so that it is trained."
+        )
+    return entry.part(value, data["part"])
 
 
 @action("fill")

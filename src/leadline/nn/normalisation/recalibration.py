@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from leadline._core.arguments import arguments
 from leadline._core.errors import UsageError
 from leadline._core.randomness import kept_rng
 from leadline.nn.normalisation.moments import FeatureMoments, feature_moments
@@ -69,12 +70,8 @@ def recalibrate(model: nn.Module, batches: Iterable[Any]) -> nn.Module:
 
 
 def _call(model: nn.Module, batch: Any) -> None:
-    if isinstance(batch, dict):
-        model(**batch)
-    elif isinstance(batch, tuple | list):
-        model(*batch)
-    else:
-        model(batch)
+    args, kwargs = arguments(tuple(batch) if isinstance(batch, list) else batch)
+    model(*args, **kwargs)
 
 
 def _pooling_into(pooled: dict[_BatchNorm, FeatureMoments]) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from leadline._core.arguments import tensors
 from leadline._core.hooks import ModuleHooks
-from leadline.probe.inputs import tensors
 from leadline.train.monitoring.merging import world_size
 from leadline.train.monitoring.parameters import squared_norms
 from leadline.train.monitoring.sums import Buffers, Sums

@@ -19,8 +19,10 @@ def scaled(patient: Patient) -> list[Step]:
 
 def _step(each: Scaled) -> Step:
     text = f"{each.name}: weights times {each.factor:.4g}, for outputs of unit variance ({each.std**2:.3g} before)."
-    weight = f"{each.name}.weight" if each.name else "weight"
-    return Step(action="scale", layer=each.name, text=text, data={"parameter": weight, "factor": each.factor})
+    data = {"parameter": each.parameter, "factor": each.factor}
+    if each.part is not None:
+        data["part"] = each.part
+    return Step(action="scale", layer=each.name, text=text, data=data)
 
 
 UNIT_VARIANCE = Recipe(
