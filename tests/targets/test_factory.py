@@ -6,7 +6,6 @@ from leadline.targets import load
 
 SOURCE = """
 import random
-import typing
 import numpy as np
 import torch
 from torch import nn
@@ -62,16 +61,6 @@ def wrong_targets():
 def on_meta():
     return nn.Linear(3, 3, device="meta"), torch.randn(5, 3)
 
-class Pair(typing.NamedTuple):
-    x: torch.Tensor
-    mask: torch.Tensor
-
-def named_pair():
-    return nn.Linear(3, 3), (Pair(torch.randn(5, 3), torch.ones(5)),)
-
-def packed():
-    return nn.GRU(3, 4), nn.utils.rnn.pack_sequence([torch.randn(4, 3), torch.randn(2, 3)])
-
 def meta_batch():
     return nn.Linear(3, 3), torch.empty(5, 3, device="meta")
 
@@ -85,6 +74,18 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.layer(x)
+
+import typing
+
+class Pair(typing.NamedTuple):
+    x: torch.Tensor
+    mask: torch.Tensor
+
+def named_pair():
+    return nn.Linear(3, 3), (Pair(torch.randn(5, 3), torch.ones(5)),)
+
+def packed():
+    return nn.GRU(3, 4), nn.utils.rnn.pack_sequence([torch.randn(4, 3), torch.randn(2, 3)])
 """
 
 
