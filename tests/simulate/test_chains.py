@@ -86,6 +86,17 @@ def test_a_deeper_chain_begins_with_the_same_layers() -> None:
     assert np.array_equal(short.array("isometry_gap"), long.array("isometry_gap")[:, :6])
 
 
+@pytest.mark.parametrize("spread", [1.0, 1e-2, 1e-9, 0.0])
+def test_what_tells_near_samples_apart_keeps_its_digits(spread: float, generator: torch.Generator) -> None:
+    common = torch.randn(1, 8, generator=generator, dtype=torch.float64)
+    x = common + spread * torch.randn(4, 8, generator=generator, dtype=torch.float64)
+    found = propagate(Chain(width=8, depth=1), x, backward=False, metrics=("distinction",)).array("distinction")
+    wide = x.numpy().astype(np.longdouble)
+    expected = np.square(wide - wide.mean(0)).sum() / np.square(wide).sum()
+    assert found[0, 0] == pytest.approx(float(expected), rel=1e-10, abs=0)
+    assert found[0, 1] >= 0
+
+
 def test_the_global_generator_stays_where_it_was() -> None:
     before = torch.get_rng_state()
     propagate(Chain(width=8, depth=3), batch=4)

@@ -67,7 +67,8 @@ def propagate(
             batch, of random labels and a Gaussian linear head with 10 classes and entries of variance $1/d$).
         metrics: What is measured of the input and behind every layer, among ``rms`` and the metrics of
             ``leadline.metrics`` by name; ``numerical_rank`` counts in ``dtype``.
-        dtype: Of the states: float32 or float64. Metrics are taken in float64 from Gram matrices.
+        dtype: Of the states: float32 or float64. Metrics are taken in float64, from Gram matrices where these
+            keep the digits.
         device: Where.
         segment: Layers whose states are held at once on the way back; by itself what memory suits.
         on_layer: Called with ``"forward"`` or ``"backward"``, layers done and layers in all.
