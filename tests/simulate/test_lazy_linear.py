@@ -184,6 +184,16 @@ def test_a_layer_that_is_moved_or_redrawn_before_its_first_product_follows() -> 
     assert layer(torch.ones(1, 3).double()).dtype == torch.float64
 
 
+@pytest.mark.parametrize("shape", [(0, 4), (2, 0, 4)])
+def test_an_empty_batch_has_the_outputs_of_a_stored_layer(shape: tuple[int, ...]) -> None:
+    layer, x = LazyLinear(4, 5, seed=0), torch.zeros(shape, requires_grad=True)
+    layer.record_weight_grad()
+    y = layer(x)
+    assert y.shape == (*shape[:-1], 5)
+    y.sum().backward()
+    assert x.grad is not None and x.grad.shape == shape
+
+
 def test_a_jacobian_goes_through_lazy_layers(generator: torch.Generator) -> None:
     model, x = _lazy_mlp(activation="tanh").double(), _batch(generator, n=2).double()
     got = leadline.metrics.jacobian_singular_values(model, x)
