@@ -1,5 +1,6 @@
 import json
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from tests.law.test_chains import CASES, batch, through
 
 from leadline._core.errors import UsageError
 from leadline.metrics import isometry_gap, participation_ratio
-from leadline.simulate import Chain, LazyMatrix, Simulation, propagate
+from leadline.simulate import Chain, LazyMatrix, Simulation, propagate, states
 from leadline.simulate.propagate import _Run
 
 
@@ -86,6 +87,17 @@ def test_a_deeper_chain_begins_with_the_same_layers() -> None:
     assert np.array_equal(short.array("isometry_gap"), long.array("isometry_gap")[:, :6])
 
 
+@pytest.mark.parametrize("spread", [1.0, 1e-2, 1e-9, 0.0])
+def test_what_tells_near_samples_apart_keeps_its_digits(spread: float, generator: torch.Generator) -> None:
+    common = torch.randn(1, 8, generator=generator, dtype=torch.float64)
+    x = common + spread * torch.randn(4, 8, generator=generator, dtype=torch.float64)
+    found = propagate(Chain(width=8, depth=1), x, backward=False, metrics=("distinction",)).array("distinction")
+    wide = x.numpy().astype(np.longdouble)
+    expected = np.square(wide - wide.mean(0)).sum() / np.square(wide).sum()
+    assert found[0, 0] == pytest.approx(float(expected), rel=1e-10, abs=0)
+    assert found[0, 1] >= 0
+
+
 def test_the_global_generator_stays_where_it_was() -> None:
     before = torch.get_rng_state()
     propagate(Chain(width=8, depth=3), batch=4)
@@ -140,8 +152,23 @@ def test_one_metric_is_named_by_its_name() -> None:
         (lambda: Chain(width=4, depth=3, activation="rleu"), "did you mean 'relu'"),
         (lambda: Chain(width=4, depth=3, alpha=2.0), r"\[0, 1\]"),
         (lambda: propagate(Chain(width=4, depth=3), torch.zeros(3, 5)), r"\(samples, 4\), got \(3, 5\)"),
-        (lambda: propagate(Chain(width=4, depth=3), draws=0), "at least 1"),
-        (lambda: propagate(Chain(width=4, depth=3), dtype=torch.float16), "float32 or float64"),
+        *[
+            (partial(run, Chain(width=4, depth=3), **{name: value}), words)
+            for run in (propagate, states)
+            for name, value, words in (
+                ("draws", 0, "draws must be at least 1, got 0"),
+                ("batch", 0, "batch must be at least 1, got 0"),
+                ("seed", -1, "seed must be at least 0, got -1"),
+                ("dtype", torch.float16, "float32 or float64"),
+            )
+        ],
+        *[
+            (partial(Chain, width=4, depth=3, **{name: value}), f"{name} must be finite, got {value}")
+            for name in ("gain", "eps", "skip", "gain_exponent")
+            for value in (math.nan, math.inf)
+        ],
+        (lambda: Chain(width=4, depth=3, eps=-1e-5), "eps must be at least 0"),
+        (lambda: propagate(Chain(width=4, depth=3), segment=0), "segment must be at least 1, got 0"),
         (lambda: propagate(Chain(width=4, depth=3), metrics=("gap",)), "metrics must be one of"),
     ],
 )

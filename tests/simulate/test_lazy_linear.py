@@ -162,6 +162,38 @@ def test_a_layer_that_becomes_float64_keeps_its_answers(generator: torch.Generat
     torch.testing.assert_close(layer.double()(x.double()).float(), y, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("weights", ["gaussian", "haar"])
+@pytest.mark.parametrize(
+    "ask", [lambda x: x.materialise(), lambda x: x.exact_weight_norm(), lambda x: x.weight_image(torch.eye(3))]
+)
+@pytest.mark.parametrize("dtype", [None, torch.float32, torch.float64])
+def test_whoever_asks_first_the_layer_has_the_dtype_it_was_made_with(
+    weights: str, ask, dtype: torch.dtype | None
+) -> None:
+    layer = LazyLinear(3, 3, weights=weights, seed=0, dtype=dtype)
+    ask(layer)
+    kept = dtype or torch.get_default_dtype()
+    assert layer.materialise().dtype == kept and layer(torch.ones(1, 3, dtype=kept)).dtype == kept
+
+
+def test_a_layer_that_is_moved_or_redrawn_before_its_first_product_follows() -> None:
+    layer = LazyLinear(3, 3, seed=0).double()
+    assert layer.materialise().dtype == torch.float64
+    layer.redraw(init="orthogonal", gain=1.0)
+    assert layer.exact_weight_norm() == pytest.approx(3**0.5, rel=1e-14)
+    assert layer(torch.ones(1, 3).double()).dtype == torch.float64
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (2, 0, 4)])
+def test_an_empty_batch_has_the_outputs_of_a_stored_layer(shape: tuple[int, ...]) -> None:
+    layer, x = LazyLinear(4, 5, seed=0), torch.zeros(shape, requires_grad=True)
+    layer.record_weight_grad()
+    y = layer(x)
+    assert y.shape == (*shape[:-1], 5)
+    y.sum().backward()
+    assert x.grad is not None and x.grad.shape == shape
+
+
 def test_a_jacobian_goes_through_lazy_layers(generator: torch.Generator) -> None:
     model, x = _lazy_mlp(activation="tanh").double(), _batch(generator, n=2).double()
     got = leadline.metrics.jacobian_singular_values(model, x)

@@ -160,6 +160,20 @@ def test_the_first_answer_to_what_is_not_finite_is_nan_and_to_nothing_zero(
     assert MAKERS[kind](generator=generator).matmul(torch.zeros_like(x)).eq(0).all()
 
 
+@any_kind
+def test_no_columns_have_no_images_and_reveal_nothing(kind: str, generator: torch.Generator) -> None:
+    w = MAKERS[kind](generator=generator)
+    before = generator.get_state()
+    for _ in range(2):
+        none, known = _normal(w, 0, generator), w.revealed
+        assert w.matmul(none).shape == (*w.draws, w.d_out, 0)
+        assert w.rmatmul(w.matmul(none)).shape == none.shape
+        assert w.revealed == known
+        if not known:
+            assert torch.equal(before, generator.get_state())
+        w.matmul(_normal(w, 2, generator))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_dtype_follows_the_first_product(dtype: torch.dtype, generator: torch.Generator) -> None:
     w = LazyHaar(40, generator=generator)

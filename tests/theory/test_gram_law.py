@@ -13,7 +13,7 @@ from leadline.theory import (
     orthogonality_plateau,
     surviving_samples,
 )
-from leadline.theory.gram_law import _gaussian_layer, _haar_layer
+from leadline.theory.gram_noise import gaussian_layer, haar_layer
 
 
 def _settled(n: int, d: int, *, alpha: float, weights: str, depth: int, seed: int = 0) -> tuple[float, float]:
@@ -47,7 +47,7 @@ def _noise(n: int, d: int, alpha: float, weights: str) -> tuple[float, float]:
 def test_the_noise_of_one_layer_is_the_stated_one(n, d, alpha, weights):
     """600 draws; 5 standard errors, below 10 %. Gaussian noise is leading order in 1/d."""
     mean, error = _noise(n, d, alpha, weights)
-    got = (_haar_layer if weights == "haar" else _gaussian_layer)(n, d, alpha)[0]
+    got = (haar_layer if weights == "haar" else gaussian_layer)(n, d, alpha)[0]
     assert error < 0.06 * mean
     slack = 0 if weights == "haar" or alpha == 1 else 3 / (n * d) * mean
     assert got == pytest.approx(mean, abs=5 * error + slack)

@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from tests.theory.dense import backward, forward, gap, haar, scales, spectrum
@@ -211,3 +212,23 @@ def test_what_does_not_fit_is_refused():
         preserved_gradient(np.eye(3), np.zeros((3, 2)))
     with pytest.raises(AssumptionError, match="gap of at least 0"):
         extreme_eigenvalues(-1.0, d=4)
+
+
+@pytest.mark.parametrize(
+    ("gap", "d"), [(1e-30, 3), (1e-16, 1000), (1e-14, 50), (1e-6, 2), (1e-3, 50), (1.0, 2), (3.0, 50), (13.0, 50)]
+)
+def test_the_extreme_eigenvalues_keep_their_digits_at_every_gap(gap, d):
+    def root(inside: mpmath.mpf, outside: mpmath.mpf) -> mpmath.mpf:
+        for _ in range(1200):
+            middle = (inside + outside) / 2
+            left = -mpmath.log(middle) - (d - 1) * mpmath.log((d - middle) / (d - 1)) - d * mpmath.mpf(gap)
+            inside, outside = (middle, outside) if left < 0 else (inside, middle)
+        return inside
+
+    with mpmath.workdps(60):
+        one = mpmath.mpf(1)
+        expected = root(one, mpmath.exp(-d * gap - 2)), root(one, d - mpmath.mpf(10) ** -50)
+        for got, truth in zip(extreme_eigenvalues(gap, d=d), expected, strict=True):
+            assert abs(got - truth) <= 1e-12 * truth
+            assert abs(got - truth) <= 1e-12 * abs(truth - 1) + 2.3e-16  # beside the rounding of a number near 1
+    assert extreme_eigenvalues(math.inf, d=d) == (0.0, d)

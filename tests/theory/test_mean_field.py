@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 
 from leadline._core.errors import AssumptionError
-from leadline.theory import activation, c_map, chi_1, depth_scale, edge_of_chaos, fixed_point, q_map
+from leadline.theory import (
+    Activation,
+    activation,
+    batch_norm_gradient_rate,
+    c_map,
+    chi_1,
+    correlation_map,
+    depth_scale,
+    edge_of_chaos,
+    fixed_point,
+    length_depth_scale,
+    q_map,
+)
 
 
 @pytest.mark.parametrize("c", [-1.0, -0.999, -0.4, 0.0, 0.3, 0.9, 0.99999, 1.0])
@@ -123,3 +135,24 @@ def test_the_depth_scale_is_infinite_on_the_edge():
 def test_no_correlation_is_taken_outside_its_range():
     with pytest.raises(AssumptionError, match=r"\[-1, 1\], got 1.2"):
         c_map("relu", 1.2, q=1.0, weight_std=1.0)
+
+
+def test_what_one_layer_forgets_has_no_depth():
+    for name in ("relu", "tanh"):
+        assert depth_scale(name, weight_std=0.0, bias_std=1.0) == 0
+        assert length_depth_scale(name, weight_std=0.0, bias_std=1.0) == 0
+        assert correlation_map(name, weight_std=0.0, bias_std=1.0).depth_scale() == 0
+    constant = Activation(name="one", function=np.ones_like, derivative=np.zeros_like)
+    assert depth_scale(constant, weight_std=1.0) == length_depth_scale(constant, weight_std=1.0) == 0
+
+
+def test_a_step_has_no_slope_and_the_error_says_so():
+    step = Activation(name="step", function=np.sign, derivative=np.zeros_like, breakpoints=(0.0,))
+    for scale in (depth_scale, length_depth_scale):
+        with pytest.raises(AssumptionError, match="jumps alone has no slope"):
+            scale(step, weight_std=1.0, bias_std=0.1)
+    with pytest.raises(AssumptionError, match="no edge of chaos where it has no slope"):
+        edge_of_chaos(step, bias_std=0.1)
+    for n in (None, 8):
+        with pytest.raises(AssumptionError, match="does not pass an activation that changes by jumps"):
+            batch_norm_gradient_rate(step, n=n)

@@ -2,11 +2,12 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 
 from leadline._core.errors import AssumptionError
-from leadline.theory import activation, pre_norm_growth, pre_norm_rates, residual_growth
+from leadline.theory import activation, moments, pre_norm_growth, pre_norm_rates, residual_growth
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh", "gelu"])
@@ -85,3 +86,19 @@ def test_streams_without_variance_are_refused():
         pre_norm_growth("relu", 3, weight_std=0.0)
     with pytest.raises(AssumptionError, match=r"\[0, 1\]"):
         residual_growth([1.5], slopes=1.0)
+
+
+@pytest.mark.parametrize(
+    ("phi", "blocks", "weight_std", "variance"),
+    [("gelu", 1000, 1e-4, 1.0), ("relu", 100, 1e-6, 1.0), ("gelu", 10, 2**0.5, 1e12), ("relu", 30_000, 1.0, 1e-3),
+     ("tanh", 10**9, 1.0, 1.0), ("gelu", 10**7, 1e-3, 1e4)],
+)  # fmt: skip
+def test_growth_over_small_branches_keeps_its_digits(phi, blocks, weight_std, variance):
+    with mpmath.workdps(50):
+        m = moments(phi)
+        start = mpmath.mpf(variance) / (weight_std**2 * m.second)
+        ends = (start + mpmath.mpf(m.slope_second) / m.second, start)
+        upper, lower = (mpmath.loggamma(x + blocks) - mpmath.loggamma(x) for x in ends)
+        expected = float((upper - lower) / 2)
+    got = pre_norm_growth(phi, blocks, weight_std=weight_std, variance=variance).gradient
+    assert got == pytest.approx(expected, rel=1e-12, abs=0)

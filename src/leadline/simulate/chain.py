@@ -1,5 +1,6 @@
 """The design of a deep network whose layers are all alike: weights, skip, normalisation, activation."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -69,7 +70,8 @@ class Chain:
         gain_exponent: $k$ of the gains before the activations.
 
     Raises:
-        UsageError: If a size is below 1, a name unknown, or ``alpha`` outside [0, 1].
+        UsageError: If a size is below 1, a name unknown, ``alpha`` outside [0, 1], ``eps`` negative, or a number not
+            finite.
 
     Source:
         meterez2023, eqs. 3 and 11; daneshmand2021, eq. 1; daneshmand2020, Section 3. These put one sample a column, as
@@ -99,6 +101,10 @@ class Chain:
             raise UsageError(f"A chain needs width >= 1 and depth >= 1, got {self.width} and {self.depth}.")
         if not 0 <= self.alpha <= 1:
             raise UsageError(f"alpha must lie in [0, 1], got {self.alpha}.")
+        for name in ("gain", "eps", "skip", "gain_exponent"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise UsageError(f"{name} must be finite, got {value}.")
         if self.eps < 0:
             raise UsageError(f"eps must be at least 0, got {self.eps}.")
         check_choice("weights", self.weights, WEIGHTS)

@@ -105,7 +105,7 @@ class LazyLinear(nn.Module, UnstoredWeight):
         self.seed = generator.seed() if seed is None else seed
         generator.manual_seed(self.seed)
         self._matrix_seed = int(torch.randint(2**63 - 1, (), generator=generator))
-        self.matrix = self._drawn()
+        self.matrix = self._drawn(dtype or torch.get_default_dtype())
         self.bias = None
         if bias:
             uniform = torch.rand(out_features, generator=generator, dtype=dtype)
@@ -153,7 +153,7 @@ class LazyLinear(nn.Module, UnstoredWeight):
             "orthogonal": ("haar", gain),
         }
         self.weights, self.gain = laws[check_choice("init", init, laws)]
-        self.matrix, self.update = self._drawn(), None
+        self.matrix, self.update = self._drawn(self.matrix.dtype), None
         if self.bias is not None and init != "default":
             nn.init.zeros_(self.bias)
 
@@ -196,10 +196,10 @@ class LazyLinear(nn.Module, UnstoredWeight):
         if self.weight_grads is not None:
             del self.weight_grads[state.noted :]
 
-    def _drawn(self) -> LazyMatrix:
+    def _drawn(self, dtype: torch.dtype | None) -> LazyMatrix:
         kind = LazyGaussian if self.weights == "gaussian" else LazySemiOrthogonal
         generator = torch.Generator().manual_seed(self._matrix_seed)
-        return kind(self.out_features, self.in_features, scale=self.gain, generator=generator)
+        return kind(self.out_features, self.in_features, scale=self.gain, generator=generator, dtype=dtype)
 
     def _noted(self, rows: Tensor, y: Tensor) -> Tensor:
         """``y``, whose gradient is put down with the ``rows`` that it belongs to when it arrives."""

@@ -176,8 +176,8 @@ class LazyMatrix(ABC):
         self._revealed = tuple(
             Pairs(directions=fn(pairs.directions), images=fn(pairs.images)) for pairs in self._revealed
         )
-        if self._revealed:
-            self.dtype, self.device = self._revealed[0].images.dtype, self._revealed[0].images.device
+        moved = fn(torch.empty(0, dtype=self.dtype, device=self.device))
+        self.dtype, self.device = self.dtype and moved.dtype, self.device and moved.device
 
     def _checked_product(self, x: Tensor, rows: int, *, transposed: bool) -> Tensor:
         side = "rmatmul" if transposed else "matmul"

@@ -1,5 +1,6 @@
 """Lazy matrices as SciPy's linear operators."""
 
+import math
 from functools import partial
 from typing import Any
 
@@ -18,9 +19,9 @@ def linear_operator(matrix: LazyMatrix) -> LinearOperator:
     dtype = matrix.dtype or torch.float64
 
     def product(x: np.ndarray, *, transposed: bool) -> np.ndarray:
-        columns = torch.as_tensor(x, dtype=dtype, device=matrix.device).reshape(len(x), -1)
+        columns = torch.as_tensor(x, dtype=dtype, device=matrix.device).reshape(len(x), math.prod(x.shape[1:]))
         result = matrix.rmatmul(columns) if transposed else matrix.matmul(columns)
-        return result.cpu().numpy().reshape(-1, *x.shape[1:])
+        return result.cpu().numpy().reshape(len(result), *x.shape[1:])
 
     forward, backward = partial(product, transposed=False), partial(product, transposed=True)
     arguments: dict[str, Any] = {

@@ -154,7 +154,7 @@ def inner(a: Tensor, b: Tensor) -> Tensor:
 
 def in_any_draw(columns: Tensor) -> Tensor:
     """Of columns marked for every draw, those that are marked for one at least."""
-    return columns.reshape(-1, columns.shape[-1]).any(0)
+    return columns[None].flatten(0, -2).any(0)
 
 
 class _Pass(NamedTuple):

@@ -67,7 +67,8 @@ def propagate(
             batch, of random labels and a Gaussian linear head with 10 classes and entries of variance $1/d$).
         metrics: What is measured of the input and behind every layer, one or several of ``rms`` and the metrics of
             ``leadline.metrics`` by name; ``numerical_rank`` counts in ``dtype``.
-        dtype: Of the states: float32 or float64. Metrics are taken in float64 from Gram matrices.
+        dtype: Of the states: float32 or float64. Metrics are taken in float64, from Gram matrices where these
+            keep the digits.
         device: Where.
         segment: Layers whose states are held at once on the way back; by itself what memory suits.
         on_layer: Called with ``"forward"`` or ``"backward"``, layers done and layers in all.
@@ -93,10 +94,8 @@ def propagate(
     metrics = (metrics,) if isinstance(metrics, str) else metrics
     for name in metrics:
         check_choice("metrics", name, METRICS)
-    if draws < 1 or batch < 1 or (segment is not None and segment < 1):
-        raise UsageError(f"draws, batch and segment must be at least 1, got {draws}, {batch} and {segment}.")
-    if dtype not in (torch.float32, torch.float64):
-        raise UsageError(f"dtype must be float32 or float64, got {dtype}.")
+    if segment is not None and segment < 1:
+        raise UsageError(f"segment must be at least 1, got {segment}.")
     run = _Run(
         chain=chain,
         draws=draws,
@@ -152,8 +151,8 @@ def states(
         dtype: Likewise.
         device: Likewise.
 
-    Yields:
-        States; rows are samples.
+    Returns:
+        States one by one; rows are samples.
 
     Raises:
         UsageError: If an argument has a wrong value or shape.
@@ -165,11 +164,7 @@ def states(
     run = _Run(
         chain=chain, draws=draws, seed=seed, dtype=dtype, device=torch.device(device), on_layer=None, returns=False
     )
-    state = run.input(x, batch)
-    yield state.mT
-    for layer in range(chain.depth):
-        _, state = run.forward(state, layer, layer + 1, None, kept=False)
-        yield state.mT
+    return run.states(run.input(x, batch))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,14 +190,31 @@ class _Run:
     on_layer: OnLayer | None
     returns: bool = True  # whether the gradient comes back
 
+    def __post_init__(self) -> None:
+        if self.draws < 1:
+            raise UsageError(f"draws must be at least 1, got {self.draws}.")
+        if self.seed < 0:
+            raise UsageError(f"seed must be at least 0, got {self.seed}.")
+        if self.dtype not in (torch.float32, torch.float64):
+            raise UsageError(f"dtype must be float32 or float64, got {self.dtype}.")
+
     def input(self, x: Tensor | None, batch: int) -> Tensor:
         """The batch as columns, for every draw."""
         width = self.chain.width
         if x is None:
+            if batch < 1:
+                raise UsageError(f"batch must be at least 1, got {batch}.")
             return self._normal("batch", width, batch).repeat(self.draws, 1, 1)
         if x.ndim != 2 or x.shape[1] != width or not len(x):
             raise UsageError(f"x must be a batch of shape (samples, {width}), got {tuple(x.shape)}.")
         return x.detach().to(self.device, self.dtype).mT.repeat(self.draws, 1, 1)
+
+    def states(self, state: Tensor) -> Iterator[Tensor]:
+        """The input ``state`` and those behind every layer, with samples as rows."""
+        yield state.mT
+        for layer in range(self.chain.depth):
+            _, state = self.forward(state, layer, layer + 1, None, kept=False)
+            yield state.mT
 
     def segment(self, entries: int) -> int:
         """Layers that are held at once: all, or as many as make segments and checkpoints the least together."""

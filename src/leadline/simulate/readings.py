@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from leadline.metrics._formulas import pairwise_metrics, spectral_metrics
-from leadline.metrics._spectrum import gram_eigenvalues, scaled
+from leadline.metrics._spectrum import centre, gram_eigenvalues, scaled
 
 SPECTRAL = (
     "isometry_gap", "orthogonality_gap", "participation_ratio", "effective_rank", "stable_rank", "numerical_rank",
@@ -17,6 +17,7 @@ SPECTRAL = (
 PAIRWISE = ("mean_cosine", "mean_abs_cosine", "mean_square_cosine", "distinction")
 METRICS = ("rms", *SPECTRAL, *PAIRWISE)
 
+_NEAR = 1e-4  # share of the squared norm below which the Gram matrix keeps too few digits of what tells rows apart
 _BLOCK = 2**16  # rows that are widened at once
 _TOGETHER = 2**17  # entries of states that are kept until they are looked at together
 
@@ -71,8 +72,20 @@ class Readings:
         squares = own.diagonal(dim1=-2, dim2=-1).sum(-1)
         found = {"rms": scale[..., 0, 0] * (squares / (n * self.width)).sqrt()}
         if wanted & set(PAIRWISE):
-            found |= pairwise_metrics(own, squares - own.sum((-2, -1)) / n)
+            found |= pairwise_metrics(own, _centred(x, own))
         if wanted & set(SPECTRAL):
             found |= spectral_metrics(gram_eigenvalues(x, own), n=n, d=self.width, eps=self.eps)
         for name in self.wanted:
             self._values.setdefault(name, []).append(found[name].cpu())
+
+
+def _centred(
+    x: Float[Tensor, "layers draws n d"], own: Float[Tensor, "layers draws n n"]
+) -> Float[Tensor, "layers draws"]:
+    """Squared norm of the rows minus their mean, of rows that are near one another from themselves."""
+    total = own.diagonal(dim1=-2, dim2=-1).sum(-1)
+    centred = total - own.sum((-2, -1)) / x.shape[-2]
+    near = centred <= _NEAR * total
+    if near.any():
+        centred[near] = centre(x[near]).square().sum((-2, -1))
+    return centred

@@ -44,7 +44,7 @@ def batch_norm_gradient_rate(phi: str | Activation, *, n: int | None = None, d: 
     Raises:
         UsageError: If no activation has that name.
         AssumptionError: If ``n`` is below 4 (the expectation diverges), ``d`` below 3 or given without ``n``, or the
-            activation is constant.
+            activation is constant or a step.
 
     Source:
         yang2019, theorem 3.9 and its finite-batch form in the basis of the sphere; meterez2023 for orthogonal
@@ -63,6 +63,7 @@ def batch_norm_gradient_rate(phi: str | Activation, *, n: int | None = None, d: 
         m = moments(phi)
         if m.variance <= 1e-15:
             raise AssumptionError("A constant activation leaves nothing to normalise.")
+        _check_slope(m.slope_second)
         return max(0.5 * math.log(m.slope_second / m.variance), 0.0)
     if n < 4:
         raise AssumptionError(f"The mean squared inverse deviation of a batch is finite from n = 4 on, got n={n}.")
@@ -100,6 +101,11 @@ def orthogonal_identity_rate(*, n: int, d: int) -> float:
     return max(0.25 * math.log(n * (d - 2) / (d * (n - 2))), 0.0)
 
 
+def _check_slope(slope: float) -> None:
+    if slope == 0:
+        raise AssumptionError("A gradient does not pass an activation that changes by jumps alone.")
+
+
 def _width_correction(n: int, d: int) -> float:
     if n - 1 >= d:
         return 0.5 * math.log((n - 2) / (n - 3))
@@ -120,6 +126,7 @@ def _wide_rate(phi: Activation, n: int) -> float:
     if spread <= 1e-15:
         raise AssumptionError("A constant activation leaves nothing to normalise.")
     slope, slopes = one(lambda x: g(x) ** 2), two(g)
+    _check_slope(slope)
     tilted, tilts = one(lambda x: (x * g(x)) ** 2), two(lambda x: x * g(x))
     trace = (n - 2 + 1 / n) * slope + (1 - 1 / n) * slopes  # E tr G D G D
     radial = (1 - 1 / n) * (tilted - tilts)  # E uᵀ D G D u

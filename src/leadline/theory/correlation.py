@@ -12,7 +12,7 @@ from scipy.optimize import root_scalar
 from leadline._core.errors import AssumptionError
 from leadline.theory.activations import Activation, activation
 from leadline.theory.gaussian import moments
-from leadline.theory.mean_field import product_expectation
+from leadline.theory.mean_field import e_fold, product_expectation
 
 _TAIL = 1e-10
 _MOST = 128
@@ -77,9 +77,8 @@ class CorrelationMap:
         return float(root_scalar(excess, bracket=(0.0, 1 - 1e-15), xtol=1e-14).root)
 
     def depth_scale(self) -> float:
-        r"""Layers over which correlations approach $c^*$ e-fold, $-1/\log\chi(c^*)$; ``inf`` where the slope is 1."""
-        slope = abs(float(self.slope(self.fixed_point())))
-        return math.inf if abs(slope - 1) <= 1e-9 else -1 / math.log(slope)
+        r"""Layers over which correlations approach $c^*$ e-fold, $-1/\log\chi(c^*)$: ``inf`` at slope 1, 0 at 0."""
+        return e_fold(abs(float(self.slope(self.fixed_point()))))
 
 
 def correlation_map(

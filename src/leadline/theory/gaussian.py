@@ -113,7 +113,8 @@ def moments(phi: str | Activation, *, std: float = 1.0) -> Moments:
         std: Standard deviation of the pre-activation.
 
     Returns:
-        The moments, to about 1e-14.
+        The moments, to about 1e-14 for activations as smooth as ``expectation`` asks for. Of oscillating ones
+        (``sin``) the squares are resolved to 1e-11 up to $\sigma$ = 15, to 3e-7 at 20, and not beyond.
 
     Raises:
         UsageError: If no activation has that name.

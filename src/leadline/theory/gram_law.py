@@ -9,16 +9,14 @@ matrix is a diffusion that settles, up to scale, at a **Wishart law** with $\nu 
 import math
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.linalg import eigh_tridiagonal
-from scipy.special import digamma, gammaln, hyp2f1
+from scipy.special import digamma
 
 from leadline._core.errors import AssumptionError
 from leadline._core.names import check_choice
-from leadline.theory.orthogonality_step import check_sizes, orthogonality_contraction
+from leadline.theory.gram_noise import gaussian_layer, haar_layer
+from leadline.theory.orthogonality_step import check_sizes
 
 WEIGHTS = ("gaussian", "haar")
-_NODES = 40
 
 
 def surviving_samples(d: int, *, alpha: float = 1.0) -> int:
@@ -96,14 +94,14 @@ def gram_degrees_of_freedom(*, n: int, d: int, alpha: float = 1.0, weights: str 
             f"Gaussian weights of width {d} keep {surviving_samples(d, alpha=alpha)} samples apart at alpha={alpha}, "
             f"got n={n}; take more features, fewer samples or Haar weights."
         )
-    noise, factor = _gaussian_layer(n, d, alpha) if weights == "gaussian" else _haar_layer(n, d, alpha)
+    noise, factor = (gaussian_layer if weights == "gaussian" else haar_layer)(n, d, alpha)
     return math.inf if noise == 0 else (n - 1) * (n + 2) * (1 - factor) / (n * n * noise)
 
 
 def orthogonality_plateau(*, n: int, d: int, alpha: float = 1.0, weights: str = "gaussian") -> float:
     r"""Root mean square of the samples' orthogonality gap after many layers.
 
-    $$\mathrm{E}V^2 = \frac{\nu + k + 1}{k\nu + 2} - \frac1n,$$
+    $$\mathrm{E}V^2 = \frac{\nu + k + 1}{k\nu + 2} - \frac1n = \frac{(k-1)(k+2)}{k(k\nu + 2)} + \frac1k - \frac1n,$$
 
     $\nu$ of ``gram_degrees_of_freedom`` and $k = n$. For batch normalisation, Gaussian weights and $d \gg n^2$ it is
     $V = c_n/\sqrt d$ with $c_n = \frac{n+2}{2}\sqrt{\frac{n-1}{n(n+1)}}$; it rises as $\alpha$ falls, like
@@ -137,7 +135,7 @@ def orthogonality_plateau(*, n: int, d: int, alpha: float = 1.0, weights: str = 
     nu = 4 * alpha * d / (k + 2) if k < n else gram_degrees_of_freedom(n=n, d=d, alpha=alpha, weights=weights)
     if math.isinf(nu):
         return 0.0
-    return math.sqrt((nu + k + 1) / (k * nu + 2) - 1 / n)
+    return math.sqrt((k - 1) * (k + 2) / (k * (k * nu + 2)) + (1 / k - 1 / n))
 
 
 def isometry_gap_plateau(*, n: int, d: int, alpha: float = 1.0, weights: str = "gaussian") -> float:
@@ -175,52 +173,6 @@ def isometry_gap_plateau(*, n: int, d: int, alpha: float = 1.0, weights: str = "
     if math.isinf(nu):
         return 0.0
     return float(digamma(n * nu / 2) - math.log(n) - np.mean(digamma((nu - np.arange(n)) / 2)))
-
-
-def _gaussian_layer(n: int, d: int, alpha: float) -> tuple[float, float]:
-    """Noise and factor of the squared gap: features are independent Gaussian vectors of n samples."""
-    spread = math.exp(gammaln(n / 2 + 2 - 2 * alpha) + gammaln(n / 2) - 2 * gammaln(n / 2 + 1 - alpha))
-    return (n - 1) / (n * d) * spread, orthogonality_contraction(n, alpha=alpha) ** 2
-
-
-def _haar_layer(n: int, d: int, alpha: float) -> tuple[float, float]:
-    """The same for Haar weights: features are the columns of a uniform frame of n orthonormal rows.
-
-    Column j has the squared length t. Of another column the part along it and the rest are Dirichlet distributed, the
-    first shrunk by 1 - t: its squared cosine x has the law of independent columns times k^(-n/2), k = 1 + x t/(1-t),
-    and its squared length is 1/k times a beta variable. Over x these are hypergeometric functions of t, and of
-    the deviation from independent columns, of order 1/d, no digit is lost.
-    """
-    share = n / d
-    factor = 1 - (4 * alpha - 2 * alpha**2 * share) / (n + 2) + 4 * alpha**2 * (1 - share) / (n + 2) ** 2
-    if n == d:
-        return 0.0, factor
-    t, p = _beta(n / 2, (d - n) / 2)
-    p = p * t ** (1 - alpha)
-    other, along = hyp2f1(alpha - 1, 0.5, n / 2, t), (1 - t) * hyp2f1(alpha, 1.5, n / 2 + 1, t)
-    pairs = d * (d - 1) * _beta_moment(n / 2, (d - n - 1) / 2, 1 - alpha)
-    own = d * _beta_moment(n / 2, (d - n) / 2, 2 - 2 * alpha)
-    excess = own * (1 - 1 / n) + pairs * float(p @ (along - other)) / n
-    return excess / (own + pairs * float(p @ other)), factor
-
-
-def _beta_moment(a: float, b: float, power: float) -> float:
-    return math.exp(gammaln(a + power) - gammaln(a) + gammaln(a + b) - gammaln(a + b + power))
-
-
-def _beta(a: float, b: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Gauss nodes and weights of the beta law; the point 1 where its second parameter is 0."""
-    if b == 0:
-        return np.ones(1), np.ones(1)
-    # Golub and Welsch on the Jacobi recurrence: the weights are shares, which no gamma function of a large d overflows.
-    k, p, q = np.arange(1, _NODES), b - 1, a - 1
-    total = 2 * k + p + q
-    diagonal = np.concatenate([[(q - p) / (p + q + 2)], (q**2 - p**2) / (total * (total + 2))])
-    # At k = 1 a factor p + q + 1 cancels, which may be 0.
-    squares = 4 * k * (k + p) * (k + q) / (total**2 * (total + 1))
-    squares[1:] *= (k[1:] + p + q) / (total[1:] - 1)
-    nodes, vectors = eigh_tridiagonal(diagonal, np.sqrt(squares))
-    return (1 + nodes) / 2, vectors[0] ** 2
 
 
 def _check(n: int, d: int, alpha: float, weights: str) -> None:

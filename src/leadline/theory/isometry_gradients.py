@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import root_scalar
 
 from leadline._core.errors import AssumptionError
+from leadline.theory.gaussian import integrate
 from leadline.theory.isometry import isometry_gap_layers
 
 
@@ -27,7 +28,7 @@ def extreme_eigenvalues(gap: float, *, d: int) -> tuple[float, float]:
         d: Number of eigenvalues, at least 2.
 
     Returns:
-        Smallest and largest, to about 1e-12; 0 and $d$ where they differ from these by less than 1e-300.
+        Smallest and largest, to about 1e-12 relative; 0 and $d$ where they differ from these by less than 1e-300.
 
     Raises:
         AssumptionError: If the gap is negative or ``d`` below 2.
@@ -44,20 +45,31 @@ def extreme_eigenvalues(gap: float, *, d: int) -> tuple[float, float]:
         raise AssumptionError(f"Needs a gap of at least 0 and two eigenvalues at least, got {gap} and d={d}.")
     if gap == 0:
         return 1.0, 1.0
+    if math.isinf(gap):
+        return 0.0, float(d)
+    return math.exp(-_fall(gap, d, 1)), 1 - (d - 1) * math.expm1(-_fall(gap, d, d - 1))
 
-    def solved(low: float, high: float, *, top: bool) -> float:
-        # In the logarithm of the eigenvalue (or of what the largest leaves): both ends are resolved.
-        def excess(log_value: float) -> float:
-            value = math.exp(log_value)
-            one, rest = (d - value, value) if top else (value, d - value)
-            return -math.log(one) - (d - 1) * math.log(rest / (d - 1)) - d * gap
 
-        return math.exp(root_scalar(excess, bracket=(low, high)).root)
+def _fall(gap: float, d: int, count: int) -> float:
+    """How far log λ falls of ``count`` equal eigenvalues where the others are equal too."""
+    others = d - count
 
-    low = solved(-d * gap - 2, 0.0, top=False) if d * gap < 700 else 0.0
-    floor = math.log(d - 1) - (d * gap + math.log(d)) / (d - 1) - 1
-    high = d - solved(floor, math.log(d - 1), top=True) if floor > -700 else float(d)
-    return low, high
+    def excess(log_fall: float) -> float:
+        fall = math.exp(log_fall)
+        change = math.expm1(-fall)
+        rise = -count * change / others
+        return count * _above_log(change, -fall) + others * _above_log(rise, math.log1p(rise)) - d * gap
+
+    # The gap is at most what the squares of the changes give, and at least (fall - 1) count/d.
+    low, high = 0.5 * (math.log(2 * others / count) + math.log(gap)), math.log(d * gap / count + 2)
+    return math.exp(root_scalar(excess, bracket=(low - 1, high), xtol=1e-15).root)
+
+
+def _above_log(x: float, log: float) -> float:
+    """What x exceeds log(1 + x) by, however small: the integral of x²t/(1 + xt) over t in [0, 1]."""
+    if abs(x) > 0.5:
+        return x - log
+    return float(integrate(lambda t: x * x * t / (1 + x * t), np.array([0.0, 1.0])))
 
 
 def gradient_certificate(

@@ -26,7 +26,7 @@ def q_map(phi: str | Activation, q: float, *, weight_std: float, bias_std: float
         bias_std: $\sigma_b$.
 
     Returns:
-        The variance, to about 1e-14 relative.
+        The variance, to about 1e-14 relative; with ``sin`` up to q = 200 only (``moments``).
 
     Raises:
         UsageError: If no activation has that name.
@@ -136,7 +136,8 @@ def c_map(phi: str | Activation, c: float, *, q: float, weight_std: float, bias_
         bias_std: $\sigma_b$.
 
     Returns:
-        The correlation, to about 1e-12; ``nan`` where the next layer has no variance.
+        The correlation, to about 1e-12 for activations that vary on scales of about one and more (of sin 20x to
+        1e-8 only); ``nan`` where the next layer has no variance.
 
     Raises:
         UsageError: If no activation has that name.
@@ -172,11 +173,11 @@ def depth_scale(phi: str | Activation, *, weight_std: float, bias_std: float = 0
         bias_std: $\sigma_b$.
 
     Returns:
-        Layers; ``inf`` at the edge of chaos.
+        Layers; ``inf`` at the edge of chaos, 0 where one layer forgets its input (no weights).
 
     Raises:
         UsageError: If no activation has that name.
-        AssumptionError: If lengths have no fixed point in (0, ∞).
+        AssumptionError: If lengths have no fixed point in (0, ∞), or the activation is a step.
 
     Source:
         schoenholz2017, eq. 9.
@@ -191,10 +192,11 @@ def depth_scale(phi: str | Activation, *, weight_std: float, bias_std: float = 0
         raise AssumptionError(
             f"The depth scale is defined at a fixed point of the lengths in (0, inf), here it is {q}."
         )
+    _check_slope(phi, q)
     slope = chi_1(phi, q, weight_std=weight_std)
     if slope > 1 + 1e-9:
         slope = _chaotic_slope(phi, q, weight_std, bias_std)
-    return math.inf if abs(slope - 1) <= 1e-9 else -1 / math.log(slope)
+    return e_fold(slope)
 
 
 def length_depth_scale(phi: str | Activation, *, weight_std: float, bias_std: float = 0.0) -> float:
@@ -209,11 +211,12 @@ def length_depth_scale(phi: str | Activation, *, weight_std: float, bias_std: fl
         bias_std: $\sigma_b$.
 
     Returns:
-        Layers; ``inf`` where the slope is 1 (positively homogeneous activations with their gain keep any length).
+        Layers; ``inf`` where the slope is 1 (positively homogeneous activations with their gain keep any length), 0
+        where it is 0.
 
     Raises:
         UsageError: If no activation has that name.
-        AssumptionError: If lengths have no fixed point in (0, ∞).
+        AssumptionError: If lengths have no fixed point in (0, ∞), or the activation is a step.
 
     Source:
         schoenholz2017, eq. 8, where the slope is written with a second derivative,
@@ -230,9 +233,16 @@ def length_depth_scale(phi: str | Activation, *, weight_std: float, bias_std: fl
         raise AssumptionError(
             f"The depth scale is defined at a fixed point of the lengths in (0, inf), here it is {q}."
         )
+    _check_slope(phi, q)
     mean = expectation(lambda x: x * phi.function(x) * phi.derivative(x), std=math.sqrt(q), breakpoints=phi.breakpoints)
-    slope = abs(weight_std**2 * float(mean) / q)
-    return math.inf if abs(slope - 1) <= 1e-9 else -1 / math.log(slope)
+    return e_fold(abs(weight_std**2 * float(mean) / q))
+
+
+def e_fold(slope: float) -> float:
+    """Layers over which what is multiplied by ``slope`` a layer changes e-fold: 0 where nothing is left after one."""
+    if abs(slope - 1) <= 1e-9:
+        return math.inf
+    return -1 / math.log(slope) if slope > 0 else 0.0
 
 
 def edge_of_chaos(phi: str | Activation, *, bias_std: float) -> tuple[float, float]:
@@ -250,8 +260,9 @@ def edge_of_chaos(phi: str | Activation, *, bias_std: float) -> tuple[float, flo
 
     Raises:
         UsageError: If no activation has that name.
-        AssumptionError: If ``bias_std`` is not positive or no variance below 1e4 solves the equation; positively
-            homogeneous activations have their edge at ``gain`` and zero bias only.
+        AssumptionError: If ``bias_std`` is not positive, the activation has no slope (it is constant or a step), or no
+            variance below 1e4 solves the equation; positively homogeneous activations have their edge at ``gain`` and
+            zero bias only.
 
     Source:
         schoenholz2017, section 3; poole2016, figure 2.
@@ -266,6 +277,10 @@ def edge_of_chaos(phi: str | Activation, *, bias_std: float) -> tuple[float, flo
 
     def excess(log_q: float) -> float:
         m = moments(phi, std=math.exp(log_q / 2))
+        if m.slope_second == 0:
+            raise AssumptionError(
+                f"An activation has no edge of chaos where it has no slope, here at q={math.exp(log_q):.3g}."
+            )
         return m.second / m.slope_second + bias_std**2 - math.exp(log_q)
 
     grid = np.linspace(2 * math.log(bias_std), math.log(1e4), 200)
@@ -275,6 +290,12 @@ def edge_of_chaos(phi: str | Activation, *, bias_std: float) -> tuple[float, flo
             q = math.exp(root_scalar(excess, bracket=(low, high), xtol=1e-14).root)
             return 1 / math.sqrt(moments(phi, std=math.sqrt(q)).slope_second), q
     raise AssumptionError("This activation has no edge of chaos at that bias: lengths have no fixed point there.")
+
+
+def _check_slope(phi: Activation, q: float) -> None:
+    m = moments(phi, std=math.sqrt(q))
+    if m.slope_second == 0 and m.variance > 1e-15 * m.second:
+        raise AssumptionError("An activation that changes by jumps alone has no slope and so no depth scale.")
 
 
 def _chaotic_slope(phi: Activation, q: float, weight_std: float, bias_std: float) -> float:

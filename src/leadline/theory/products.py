@@ -139,8 +139,9 @@ def product_density(s: ArrayLike, *, factors: int) -> NDArray[np.float64]:
         factors: M, at least 1. Entries have variance 1/N, N → ∞ at fixed M.
 
     Returns:
-        The density in the shape of ``s``, to about 1e-12 relative; 0 outside $[0, \text{edge}]$, ``inf`` at 0 for
-        two factors and more, ``nan`` for ``nan``. Its second moment is 1.
+        The density in the shape of ``s``, to about 1e-12 relative, and where the angle is near an end of its range to
+        about $10^{-15}$ over $s^{2/(M+1)}$ at small s and over 1 - s/edge at the right; 0 outside
+        $[0, \text{edge}]$, ``inf`` at 0 for two factors and more, ``nan`` for ``nan``. Its second moment is 1.
 
     Raises:
         AssumptionError: If ``factors`` is below 1.

@@ -3,13 +3,14 @@
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.special import gammaln
+from numpy.typing import ArrayLike, NDArray
 
 from leadline._core.errors import AssumptionError
 from leadline.theory.activations import Activation
-from leadline.theory.gaussian import Moments, moments
+from leadline.theory.gaussian import Moments, integrate, moments
 from leadline.theory.rates import LayerRates
+
+_SUMMED = 10_000  # blocks that are summed one by one
 
 
 def pre_norm_rates(
@@ -76,7 +77,8 @@ def pre_norm_growth(
         centred: As in ``pre_norm_rates``.
 
     Returns:
-        Nats over all L blocks, of the stream towards the output, of the gradient towards the input.
+        Nats over all L blocks, of the stream towards the output, of the gradient towards the input; to about 1e-12
+        relative, as the sum of the blocks and beyond 10,000 of them as its integral.
 
     Raises:
         UsageError: If no activation has that name.
@@ -98,8 +100,7 @@ def pre_norm_growth(
             f"got blocks={blocks}, variance={variance}, and {branch:.3g} of the branch."
         )
     start, step = variance / branch, slope / branch
-    gradient = gammaln(start + step + blocks) - gammaln(start + step) - gammaln(start + blocks) + gammaln(start)
-    return LayerRates(signal=0.5 * math.log1p(blocks / start), gradient=0.5 * float(gradient))
+    return LayerRates(signal=0.5 * math.log1p(blocks / start), gradient=0.5 * _log_product(start, step, blocks))
 
 
 def residual_growth(shares: ArrayLike, *, slopes: ArrayLike) -> float:
@@ -136,6 +137,24 @@ def residual_growth(shares: ArrayLike, *, slopes: ArrayLike) -> float:
         raise AssumptionError("Shares lie in [0, 1] and slopes are at least 0.")
     with np.errstate(divide="ignore"):
         return 0.5 * float(np.sum(np.log1p(shares * (slopes - 1))))
+
+
+def _log_product(start: float, step: float, blocks: int) -> float:
+    """Sum of log(1 + step/(start + l)) over l < ``blocks``; from differences of log Gamma no digit may be left."""
+
+    def term(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.log1p(step / x)
+
+    summed = min(blocks, _SUMMED)
+    total = float(np.sum(term(np.asarray(start + np.arange(summed), np.float64))))
+    if summed == blocks:
+        return total
+    # Euler and Maclaurin: the next correction is below 1e-14 of this one.
+    ends = np.array([start + summed, start + blocks])
+    values, slopes = term(ends), -step / (ends * (ends + step))
+    edges = np.linspace(0.0, math.log1p((blocks - summed) / ends[0]), 33)
+    area = float(integrate(lambda y: term(ends[0] * np.exp(y)) * ends[0] * np.exp(y), edges))
+    return total + area + float(values[0] - values[1]) / 2 + float(slopes[1] - slopes[0]) / 12
 
 
 def _branch(m: Moments, weight_std: float, centred: bool) -> tuple[float, float]:

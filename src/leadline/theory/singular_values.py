@@ -59,7 +59,8 @@ def product_quantile(share: ArrayLike, *, factors: int) -> NDArray[np.float64]:
         factors: M, at least 1. Entries have variance 1/N, N → ∞ at fixed M.
 
     Returns:
-        The singular values, in the shape of ``share``, to about 1e-12 relative.
+        The singular values, in the shape of ``share``, to about 1e-12 relative; of shares near 0, where one in s is
+        $10^{-15}/s^{2/(M+1)}$, fewer digits.
 
     Raises:
         AssumptionError: If ``factors`` is below 1 or a share not in [0, 1].
