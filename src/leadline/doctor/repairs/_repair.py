@@ -54,8 +54,8 @@ def repair(
     It is measured and diagnosed; a recipe is done, and it is measured again. ``"auto"`` tries one recipe after another,
     each on the model as it was, those that only change numbers before those that swap modules, until nothing is found
     and the score is good. If none gets there the best is kept; if none is better the model is put back, to the
-    bit. A model without an error or warning is left alone unless it is found ``hard-to-train``, for which no module is
-    swapped.
+    bit. A model without an error or warning is left alone if its score is .75 or more; below, it is ``hard-to-train``,
+    for which no module is swapped.
 
     Modes, running statistics, ``.grad``, hooks and the global generators are left as they are, and so are frozen
     parameters and read-outs that share an embedding; a tied weight is changed once. When the call is interrupted or
