@@ -176,6 +176,12 @@ def test_whoever_asks_first_the_layer_has_the_dtype_it_was_made_with(
     assert layer.materialise().dtype == kept and layer(torch.ones(1, 3, dtype=kept)).dtype == kept
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_of_a_layer_made_without_one_the_first_samples_give_the_dtype(dtype: torch.dtype) -> None:
+    layer = LazyLinear(3, 3, seed=0)
+    assert layer(torch.ones(1, 3, dtype=dtype)).dtype == layer.materialise().dtype == dtype
+
+
 def test_a_layer_that_is_moved_or_redrawn_before_its_first_product_follows() -> None:
     layer = LazyLinear(3, 3, seed=0).double()
     assert layer.materialise().dtype == torch.float64

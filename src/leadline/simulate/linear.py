@@ -68,7 +68,8 @@ class LazyLinear(nn.Module, UnstoredWeight):
         weights: Law of the matrix, ``"gaussian"`` or ``"haar"``.
         gain: Its scale $g$; by default $1/\sqrt 3$, torch's own, for Gaussian and 1 for Haar matrices.
         seed: Seed of matrix and bias; without one, of the operating system.
-        dtype: float32 or float64, by default torch's default dtype.
+        dtype: float32 or float64; by default that of the samples that come first, and torch's default dtype where the
+            weight is asked for before.
         device: Where the bias lies; the matrix follows what it is multiplied with.
 
     Raises:
@@ -105,6 +106,7 @@ class LazyLinear(nn.Module, UnstoredWeight):
         self.seed = generator.seed() if seed is None else seed
         generator.manual_seed(self.seed)
         self._matrix_seed = int(torch.randint(2**63 - 1, (), generator=generator))
+        self._samples_decide = dtype is None
         self.matrix = self._drawn(dtype or torch.get_default_dtype())
         self.bias = None
         if bias:
@@ -118,6 +120,8 @@ class LazyLinear(nn.Module, UnstoredWeight):
         if x.shape[-1] != self.in_features:
             raise UsageError(f"{self} takes samples of {self.in_features} features, got {tuple(x.shape)}.")
         rows = x.reshape(-1, self.in_features)
+        if self._samples_decide and not self.matrix.revealed:
+            self.matrix.dtype = rows.dtype
         columns = self.matrix.matmul(rows.mT)
         y = (columns if self.update is None else self.update.of(columns, rows.mT)).mT
         if self.weight_grads is not None and torch.is_grad_enabled():
