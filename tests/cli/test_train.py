@@ -14,7 +14,9 @@ def test_it_trains_and_tests_on_digits(tmp_path: Path, capsys: pytest.CaptureFix
     words = ["mlp:depth=3,norm=batch", "--epochs", "5", "--json", out, "--save", weights, "--log", log]
     assert main(["train", *map(str, words)]) == 0
     text = capsys.readouterr().out
-    assert max(map(len, text.splitlines())) <= 80
+    *lines, first, second, third = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [first, second, third] == [f"Written: {path}" for path in (log, weights, out)]
     assert "1437 digits, batches of 64, seed 0" in text and "360 test samples" in text and "recalibrated" in text
     data = json.loads(out.read_text())
     assert data["schema"] == 1 and len(data["run"]["losses"]) == 110 and not data["diverged"]
