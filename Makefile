@@ -5,6 +5,8 @@ export HF_HUB_OFFLINE := 1
 
 PYTHON ?= python3
 BIN := .venv/bin
+# A file's tests stay in one process; of many cores eight are enough.
+PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile
 
 .PHONY: help setup demo test check lint docs clean
 help: ## list the targets
@@ -23,10 +25,10 @@ demo: .venv/ready ## sound two deep networks and write their reports to out/
 	@$(BIN)/python examples/demo.py
 
 test: .venv/ready ## the fast tests
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile -m "not slow and not engines and not claims"
+	$(PYTEST) -m "not slow and not engines and not claims"
 
 check: .venv/ready ## also the slow tests, the engines and the claims that take seconds
-	$(BIN)/python -m pytest -q -m "slow or engines or claims"
+	$(PYTEST) -m "slow or engines or claims"
 
 lint: .venv/ready ## format, lint, types and import rules
 	$(BIN)/ruff format --check .
