@@ -37,7 +37,7 @@ def check(
 ) -> None:
     """Measure a model on one batch; say what is wrong, where, and what theory expected.
 
-    Exit status 1 where training will fail (an error-level finding), 0 otherwise.
+    Exit status 1 where training will fail (an error-level finding), 0 otherwise, whatever the probability.
     """
     check_choice("--effort", effort, ("standard", "full"))
     check_choice("--trainer", trainer, ("adam", "sgd"))
