@@ -223,15 +223,20 @@ class Profile:
         """What depth is counted in: ``"block"`` where the chain is made of repeated units, otherwise ``"layer"``."""
         return "block" if any(layer.role == "block" for layer in self.chain) else "layer"
 
-    def rate(self, metric: str) -> Rate:
+    def rate(self, metric: str, *, floor: float = 0.0) -> Rate:
         """Rate of the decimal logarithm of ``metric`` along the chain, in decades per layer, in order of execution.
 
         With several draws the interval is over the draws, otherwise over the layers of the one network.
+
+        Args:
+            metric: A metric of a layer.
+            floor: Values below it are rounding and are left out.
         """
-        own = rate([_log10(getattr(layer, metric)) for layer in self.chain])
+        values = [getattr(layer, metric) for layer in self.chain]
+        own = rate([math.nan if value < floor else _log10(value) for value in values])
         if not self.draws:
             return own
-        return rate_over_draws([own.estimate, *(draw.rate(metric).estimate for draw in self.draws)])
+        return rate_over_draws([own.estimate, *(draw.rate(metric, floor=floor).estimate for draw in self.draws)])
 
     def to_frame(self) -> "pd.DataFrame":
         """One row a layer, in order of execution: what it is, then every metric that applies to some layer."""

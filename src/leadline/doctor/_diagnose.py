@@ -5,9 +5,11 @@ from dataclasses import replace
 from leadline._core.diagnosis import Diagnosis, Finding, Prediction
 from leadline._core.errors import UsageError
 from leadline._core.profile import Profile
+from leadline._core.rates import Rate
 from leadline.doctor.depth import depth_limit
 from leadline.doctor.expectations import predict
 from leadline.doctor.folding import fold
+from leadline.doctor.ranges import floor_of
 from leadline.doctor.registry import known_rules
 from leadline.doctor.trainable import trainable
 
@@ -53,9 +55,13 @@ def diagnose(profile: Profile, *, trainer: str = "adam") -> Diagnosis:
         trainable_rule=score.rule,
         trainable_evidence=score.evidence,
         depth_limit=depth_limit(profile, predictions, trainer=trainer),
-        rates={metric: profile.rate(metric) for metric in RATES if profile.rate(metric).increments},
+        rates={metric: found for metric in RATES if (found := _rate(profile, metric)).increments},
         predictions=predictions,
     )
+
+
+def _rate(profile: Profile, metric: str) -> Rate:
+    return profile.rate(metric, floor=floor_of(metric, profile.chain))
 
 
 def _with_theory(finding: Finding, predictions: tuple[Prediction, ...]) -> Finding:

@@ -1,5 +1,6 @@
 """The range of each floating dtype, by its name in a profile."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leadline._core.profile import LayerProfile
@@ -36,3 +37,8 @@ def dtype_range(dtype: str) -> Range:
 def rounding(layer: LayerProfile, *, times: float = 2.0) -> float:
     """The distinction that rounding by ``times`` ε in every entry makes."""
     return (times * dtype_range(layer.dtype).eps) ** 2
+
+
+def floor_of(metric: str, chain: Sequence[LayerProfile]) -> float:
+    """What lies below it is rounding: of a distinction that of the chain's dtype, 0 of all else."""
+    return rounding(chain[0]) if metric.endswith("distinction") and chain else 0.0

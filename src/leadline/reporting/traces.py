@@ -8,6 +8,7 @@ from typing import Any
 
 from leadline._core.diagnosis import Finding, Prediction
 from leadline._core.profile import LayerProfile
+from leadline.doctor.ranges import floor_of
 
 Trace = dict[str, Any]
 SEVERITY_COLOURS = {"error": "#d1453b", "warning": "#b98a12", "note": "#7b8b97"}
@@ -124,9 +125,10 @@ def edge_markers(
 
 
 def theory(prediction: Prediction, chain: Sequence[LayerProfile]) -> Trace | None:
-    """The predicted rate as a line through the median of what was measured along the chain."""
+    """The predicted rate as a line through the median of what was measured along the chain, above rounding."""
     measured = [getattr(layer, prediction.metric) for layer in chain]
-    offsets = [math.log10(v) - prediction.rate * k for k, v in enumerate(measured) if 0 < v < math.inf]
+    floor = floor_of(prediction.metric, chain)
+    offsets = [math.log10(v) - prediction.rate * k for k, v in enumerate(measured) if floor < v < math.inf]
     if not offsets or not math.isfinite(prediction.rate):
         return None
     decades = [statistics.median(offsets) + prediction.rate * k for k in range(len(chain))]

@@ -8,7 +8,7 @@ from leadline._core.profile import LayerProfile, Profile
 from leadline._core.sources import Source
 from leadline._core.wording import count, decades, figure
 from leadline.doctor.layers import repeats, starts_at_zero
-from leadline.doctor.ranges import rounding
+from leadline.doctor.ranges import floor_of, rounding
 from leadline.doctor.registry import rule
 from leadline.doctor.trends import drift, onset, trend
 
@@ -144,7 +144,7 @@ def _alike(profile: Profile, metric: str, code: str, limit: float, error: float,
     chain = [layer for layer in profile.chain if not math.isnan(getattr(layer, metric))]
     if len(chain) < 2:
         return
-    of = drift(trend(profile, metric, apart=2.0, floor=rounding(chain[0])))
+    of = drift(trend(profile, metric, apart=2.0, floor=floor_of(metric, chain)))
     end = min(getattr(layer, metric) for layer in chain[-3:])
     # What the drift alone leaves: a single layer that ends everything is another finding.
     left = getattr(chain[0], metric) * 10 ** (of.decades if of.part else of.rate.estimate * (len(chain) - 1))
