@@ -53,11 +53,7 @@ class _Hook(partial[Any]):
     """Calls a function; copied or pickled it does nothing, for what it serves stays where it is."""
 
     def __reduce__(self) -> Any:
-        return _idle_hook, ()
-
-
-def _idle_hook() -> Callable[..., None]:
-    return _idle
+        return partial, (_idle,)
 
 
 def _idle(*given: object) -> None:

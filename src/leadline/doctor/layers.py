@@ -75,8 +75,10 @@ def depth_of(profile: Profile, layer: str) -> int:
 
 def starts_at_zero(profile: Profile, layer: LayerProfile) -> bool:
     """Whether ``layer`` is the last, with weights of 0: a step changes them, and from the next on all others."""
-    held = [norm for name, norm in profile.weight_norms.items() if layer.name in parents(name)]
-    return layer is profile.layers[-1] and not (any(held) if held else layer.rms)
+    if layer is not profile.layers[-1]:
+        return False
+    held = [profile.weight_norms[name] for name in weights_by_layer(profile)[layer.name]]
+    return not (any(held) if held else layer.rms)
 
 
 def repeats(chain: Sequence[LayerProfile]) -> bool:

@@ -14,7 +14,7 @@ from leadline.probe.backward import failures_named, gradients
 from leadline.probe.cancellation import Contributions
 from leadline.probe.capture import Call, nodes_made, watched
 from leadline.probe.changes import Changes
-from leadline.probe.flow import reads
+from leadline.probe.flow import INPUTS, reads
 from leadline.probe.graph import REENTRANT, graph_behind
 from leadline.probe.guard import undisturbed
 from leadline.probe.inputs import Batch, differentiable
@@ -84,7 +84,7 @@ def _pass(parts: Anatomy, batch: Batch, settings: Settings) -> Profile:
         loss, loss_kind = scalar_loss(outputs, settings.targets, settings.loss, seed=settings.seed)
         graph = graph_behind(loss, made=made)
         layers, units = layers_of(wanted, tape.calls, streams.is_identity)
-        given = Call.of("inputs", leaves[0] if fed.first.requires_grad else fed.first)
+        given = Call.of(INPUTS, leaves[0] if fed.first.requires_grad else fed.first)
         met = Call.of("outputs", main_output(outputs))
         measured.take(given, given.output)
         measured.take(met, met.output)

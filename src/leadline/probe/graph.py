@@ -51,17 +51,21 @@ class Graph:
     """What autograd made for a loss.
 
     Attributes:
-        nodes: Every node of the model that the loss was computed by, each once, from the loss backwards.
-        operands: Those of ``nodes`` -> the nodes that they take their operands from, as ``inputs_of`` tells.
+        operands: Every node of the model that the loss was computed by, from the loss backwards -> the nodes that it
+            takes its operands from, as ``inputs_of`` tells.
         consumers: Node -> those of ``nodes`` that use its output.
         uses: ``id`` of a parameter -> how many operations take it, those of the loss included, in whatever shape and
             dtype.
     """
 
-    nodes: Sequence[Node]
     operands: Mapping[Node, Sequence[Node]]
     consumers: Mapping[Node, Sequence[Node]]
     uses: Mapping[int, int]
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """Every node of the model that the loss was computed by, each once, from the loss backwards."""
+        return list(self.operands)
 
 
 def graph_behind(loss: Tensor, *, made: int) -> Graph:
@@ -89,7 +93,7 @@ def graph_behind(loss: Tensor, *, made: int) -> Graph:
             if other not in seen:
                 seen.add(other)
                 waiting.append((other, kind))
-    return Graph(nodes=list(operands), operands=operands, consumers=consumers, uses=uses)
+    return Graph(operands=operands, consumers=consumers, uses=uses)
 
 
 def parameters_multiplied(node: Node) -> set[int]:
