@@ -144,6 +144,15 @@ def test_positions_that_stay_apart_are_no_collapse(values):
     assert found(chain({"token_distinction": values}), "token-collapse") == []
 
 
+def test_samples_that_a_long_way_brings_past_a_collapse_are_a_warning_where_it_is():
+    values = [*[0.8] * 5, *geometric(20, -0.5, start=0.4), 0.3, 0.5, 0.4]
+    (finding,) = found(chain({"distinction": values}), "rank-collapse")
+    assert (finding.layer, finding.severity) == ("fc5", "warning")
+    assert "at fc24, and later layers tell them apart" in finding.message
+    short = [*[0.8] * 5, *geometric(20, -0.15, start=0.4), 0.3, 0.5, 0.4]  # to 6e-4: not as alike as that
+    assert found(chain({"distinction": short}), "rank-collapse") == []
+
+
 def blocks(depth, **fields):
     layers = tuple(
         LayerProfile(name=f"stage{i}.0", kind="Block", role="block", depth=i, metrics={"rms": 1.0})

@@ -99,6 +99,23 @@ def test_a_fault_of_one_layer_is_not_the_designs():
     assert depth_limit(faulty, ()).estimate == pytest.approx(depth_limit(healthy, ()).estimate, rel=0.1)
 
 
+def test_a_way_around_part_of_the_chain_is_no_growth_of_the_gradient():
+    # As in a U-Net: fc1 is read by the trunk, in which the gradient vanishes, and by the layer that joins both.
+    plain = designed(40, gradient=0.4)
+    reads = {plain.layers[i].name: (plain.layers[i - 1].name,) for i in range(1, 40)} | {"fc0": ("inputs",)}
+    joined = reads | {"fc37": ("fc36", "fc1")}
+    stem = plain.layers[37].metrics["grad_norm"]
+    layers = tuple(
+        replace(
+            layer, reads=joined[layer.name], metrics=layer.metrics | ({"grad_norm": stem} if layer.depth < 2 else {})
+        )
+        for layer in plain.layers
+    )
+    limit = depth_limit(replace(plain, layers=layers), ())
+    assert limit.estimate > 5
+    assert "explode" not in limit.mechanism
+
+
 def test_too_few_layers_tell_nothing():
     assert math.isnan(depth_limit(EMPTY, ()).estimate)
     assert depth_limit(designed(2, signal=0.1), ()).mechanism == "too few repeated layers to tell"

@@ -1,10 +1,12 @@
 """Advice and sources fit the network that they are given for."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
 from tests.doctor.faults import diagnosed
 from tests.doctor.models import conv_resnet, plain_mlp, stacked
+from tests.doctor.synthetic import chain
 from torch import nn
 
 from leadline._core.diagnosis import CODES, Diagnosis, Finding
@@ -34,6 +36,17 @@ def test_a_network_behind_batch_norm_is_told_of_its_own_cure_and_not_of_gains():
     text = advice(diagnosis, "gradient-explosion")
     assert "identity" in text and "gain²/fan_in" not in text and "Normalise" not in text
     assert str(diagnosis.findings[0].source).startswith("Yang")
+
+
+@pytest.mark.parametrize(("share", "told"), [(2, False), (20, True)])
+def test_advice_is_for_how_the_layers_are_made_and_not_for_a_few_among_them(share, told):
+    plain = chain({"rms": [1.0] * 40})
+    layers = [
+        replace(layer, residual=i < share, parts=("LayerNorm", *layer.parts) if i < share else layer.parts)
+        for i, layer in enumerate(plain.layers)
+    ]
+    parts = Parts.of(replace(plain, layers=tuple(layers)))
+    assert (parts.residual, parts.norm) == (told, told)
 
 
 def test_what_follows_from_another_finding_is_told_to_cure_that_first():

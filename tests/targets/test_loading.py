@@ -43,6 +43,7 @@ def test_tokens_stay_integers_in_every_dtype():
     [
         ({"batch": 0}, r"The batch must have at least 1 sample; got 0\."),
         ({"batch": -2}, r"got -2\."),
+        ({"data": "net.py:batch"}, r"name of a data set; got 'net\.py:batch'.* returns \(model, inputs, targets\)\."),
         ({"data": "imagenet"}, "data must be one of digits, .*, gaussian, tokens; got 'imagenet'"),
         ({"data": "digit"}, r"did you mean 'digits'\?"),
         ({"input_shape": (3, 0)}, r"The input shape is that of one sample, such as \(3, 32, 32\); got \(3, 0\)\."),

@@ -232,18 +232,29 @@ def _stream_start(chain: tuple[LayerProfile, ...]) -> float | None:
 
 
 def _without_faults(profile: Profile, metric: str, of: Callable[[LayerProfile], float]) -> list[float]:
-    """The curve, with steps where ``metric`` stands apart made like the usual one."""
+    """The curve, with steps where ``metric`` stands apart made like the usual one.
+
+    With a metric its steps are those that the chain makes by what its layers read, so that a way around a part of it
+    makes none.
+    """
     chain = hidden(profile)
-    values = np.array([of(layer) for layer in chain])
-    faults = stand_apart(chain_steps(profile, chain, metric), apart=_APART) if metric else ()
-    apart = {step.layer.name for step in faults}
-    if not apart:
-        return values.tolist()
-    steps = np.diff(values)
-    faulty = np.array([layer.name in apart for layer in chain[1:]])
+    values = [of(layer) for layer in chain]
+    if not metric:
+        return values
+    made = chain_steps(profile, chain, metric)
+    faults = set(stand_apart(made, apart=_APART))
+    if not faults and [(step.before, step.layer) for step in made] == list(pairwise(chain)):
+        return values
+    places = {layer.name: i for i, layer in enumerate(chain)}
+    steps, faulty = np.zeros(len(chain) - 1), np.zeros(len(chain) - 1, dtype=bool)
+    for step in made:
+        before, after = places[step.before.name], places[step.layer.name]
+        place = before if metric.startswith("grad_") else after - 1
+        steps[place], faulty[place] = values[after] - values[before], step in faults
     known = np.isfinite(steps)
     steps[faulty & known] = np.median(steps[known]) if known.any() else 0.0
-    return [values[0], *(values[0] + np.cumsum(steps))]
+    curve = values[0] + np.concatenate([[0.0], np.cumsum(np.where(known, steps, 0.0))])
+    return np.where(np.isnan(values), np.nan, curve).tolist()
 
 
 def _told_apart(layer: LayerProfile) -> float:

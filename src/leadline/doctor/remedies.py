@@ -1,6 +1,6 @@
 """The way out of each finding, most promising first: what fits the parts that the profile shows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from leadline._core.diagnosis import Finding, Remedy
@@ -19,9 +19,9 @@ class Parts:
     """What a network is made of, as far as advice depends on it.
 
     Attributes:
-        batch_norm: Whether there is batch normalisation, fractional or not.
-        norm: Whether there is any normalisation.
-        residual: Whether a skip leads around some layer.
+        batch_norm: Whether its layers have batch normalisation, fractional or not: a quarter of them at least.
+        norm: Likewise any normalisation.
+        residual: Likewise a skip around them.
         tokens: Whether the positions of sequences were measured.
         saturating: Whether there are activations that saturate on both sides.
         masking: Whether there are activations that are zero on one side.
@@ -39,17 +39,26 @@ class Parts:
     @staticmethod
     def of(profile: Profile) -> "Parts":
         """The parts of all layers."""
-        kinds = {part for layer in profile.layers for part in (layer.kind, *layer.parts)}
+        of_layers = [{layer.kind, *layer.parts} for layer in profile.layers]
+        kinds = set[str]().union(*of_layers)
         activations = {TORCH_NAMES[kind] for kind in kinds if kind in TORCH_NAMES}
         return Parts(
-            batch_norm=any(NORM_KINDS.get(kind) in ("batch", "fractional") for kind in kinds),
-            norm=any("Norm" in kind for kind in kinds),
-            residual=any(layer.residual for layer in profile.layers),
+            batch_norm=_usual(
+                any(NORM_KINDS.get(kind) in ("batch", "fractional") for kind in own) for own in of_layers
+            ),
+            norm=_usual(any("Norm" in kind for kind in own) for own in of_layers),
+            residual=_usual(layer.residual for layer in profile.layers),
             tokens=any("token_distinction" in layer.metrics for layer in profile.layers),
             saturating=bool(activations & _SATURATING),
             masking=bool(activations & _MASKING),
             float16=any(layer.dtype == "float16" for layer in profile.layers),
         )
+
+
+def _usual(has: Iterable[bool]) -> bool:
+    """Whether it is how the network is made, and no exception in it: so of a quarter of the layers, and of one."""
+    told = list(has)
+    return sum(told) >= max(len(told) / 4, 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -96,7 +96,7 @@ def load(
     """
     where, numbers = device_of(device), None if dtype is None else dtype_of(dtype)
     wanted = Wanted(
-        data=data if data is None else check_choice("data", data, _DATA),
+        data=_checked_data(data),
         batch=_checked_batch(batch),
         input_shape=_checked_shape(input_shape),
         seed=_checked_seed(seed),
@@ -128,6 +128,15 @@ def _plan(spec: Spec, wanted: Wanted) -> Plan:
     if spec.kind == "hf":
         return hf.plan(spec.place, spec.options, wanted)
     return factory.plan(spec, wanted)
+
+
+def _checked_data(data: str | None) -> str | None:
+    if isinstance(data, str) and ":" in data:
+        raise UsageError(
+            f"data is the name of a data set; got {data!r}. Data of your own comes with the model: let the target be a "
+            "function that returns (model, inputs, targets)."
+        )
+    return data if data is None else check_choice("data", data, _DATA)
 
 
 def _checked_batch(batch: int | None) -> int | None:

@@ -149,10 +149,15 @@ def _alike(profile: Profile, metric: str, code: str, limit: float, error: float,
     # What the drift alone leaves: a single layer that ends everything is another finding.
     left = getattr(chain[0], metric) * 10 ** (of.decades if of.part else of.rate.estimate * (len(chain) - 1))
     layer = onset(of)
-    if not (of.geometric and end < limit and left < limit) or layer is None:
+    below = [each for each in chain if getattr(each, metric) < limit]
+    passed = end >= limit and len(below) >= 3  # alike over several layers, and brought back by a way around them
+    if not (of.geometric and (end < limit or passed) and left < limit) or layer is None:
         return
-    left = f"a share of {figure(end)} of the squared length" if end > 0 else "nothing"
-    severity: Severity = "error" if end < error and not repeats(chain) else "warning"
+    if passed:
+        end = min(getattr(each, metric) for each in below)
+    share = f"a share of {figure(end)} of the squared length" if end > 0 else "nothing"
+    where = f"at {below[-1].name}, and later layers tell them apart by what comes around these" if passed else ""
+    severity: Severity = "error" if end < error and not passed and not repeats(chain) else "warning"
     rate = of.rate
     yield Finding(
         code=code,
@@ -160,7 +165,6 @@ def _alike(profile: Profile, metric: str, code: str, limit: float, error: float,
         severity=severity,
         message=f"{layer.name}: from here on {what} become alike: what tells them apart falls by "
         f"{decades(abs(rate.estimate))} a {profile.unit} ({figure(abs(rate.high))} to "
-        f"{figure(abs(rate.low))}), to {left} after "
-        f"{count(len(of.steps), profile.unit)}.",
+        f"{figure(abs(rate.low))}), to {share} {where or f'after {count(len(of.steps), profile.unit)}'}.",
         evidence={"metric": metric, "rate": rate.estimate, "low": rate.low, "high": rate.high, "end": end},
     )
