@@ -103,6 +103,15 @@ def test_a_head_that_starts_at_zero_is_a_note():
     assert (finding.layer, finding.severity) == ("fc2", "note")
 
 
+@pytest.mark.parametrize(("reads", "layer", "severity"), [("fc1", "fc3", "note"), ("fc2", "fc2", "error")])
+def test_a_gate_at_zero_that_ran_before_a_head_at_zero_is_no_cut_where_samples_reach_the_head(reads, layer, severity):
+    profile = chain({"rms": [1.0, 1.0, 0.0, 0.0], "distinction": [0.9, 0.9, float("nan"), float("nan")]})
+    paths = [("inputs",), ("fc0",), ("fc1",), (reads, "fc2")]
+    layers = tuple(replace(each, reads=path) for each, path in zip(profile.layers, paths, strict=True))
+    (finding,) = found(replace(profile, layers=layers), "constant-output")
+    assert (finding.layer, finding.severity) == (layer, severity)
+
+
 def test_one_zero_weight_among_its_like_is_named():
     profile = chain({"rms": [1.0] * 4})
     norms = {f"h.{i}.fc.weight": 0.0 if i == 2 else 4.0 for i in range(4)}

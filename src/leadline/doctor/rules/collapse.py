@@ -1,7 +1,7 @@
 """Representations in which samples, or the positions of a sequence, can no longer be told apart."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from leadline._core.diagnosis import Finding, Severity
 from leadline._core.profile import LayerProfile, Profile
@@ -104,7 +104,8 @@ def constant_output(profile: Profile, *, limit: float = 2.0) -> Iterator[Finding
     """The first layer whose output is the same for every sample, while what it reads is not.
 
     The same up to ``limit`` times the rounding of its dtype: distinction below (limit · ε)². Every later layer must
-    give the same for every sample too: a gate or a branch at zero with another path around it lets the samples through.
+    give the same for every sample too: a gate or a branch at zero with another path around it lets the samples through,
+    also where it is a head at zero that stops them.
     The last layer may start at zero on purpose (it gets a gradient, and the others from the second step on), which is a
     note. Where samples become alike by degrees, that is ``rank-collapse``, and this its end.
     """
@@ -113,7 +114,26 @@ def constant_output(profile: Profile, *, limit: float = 2.0) -> Iterator[Finding
     while cut and _constant(seen[cut - 1], limit):
         cut -= 1
     if cut < len(seen):
-        yield _constant_finding(profile, seen[cut], seen[cut - 1] if cut else profile.inputs)
+        at = seen.index(_where_lost(seen[cut:], {layer.name for layer in seen[:cut]}))
+        yield _constant_finding(profile, seen[at], seen[at - 1] if at else profile.inputs)
+
+
+def _where_lost(alike: Sequence[LayerProfile], telling: set[str]) -> LayerProfile:
+    """The first of the layers ``alike`` on the way back from the last, which ends at those that read a ``telling`` one.
+
+    The first of all where the graph does not tell.
+    """
+    places = {layer.name: place for place, layer in enumerate(alike)}
+    waiting, met, lost = {len(alike) - 1}, set[int](), list[int]()
+    while waiting:
+        place = waiting.pop()
+        met.add(place)
+        reads = alike[place].reads
+        if telling.intersection(reads):
+            lost.append(place)
+        else:
+            waiting |= {places[name] for name in reads if name in places} - met
+    return alike[min(lost, default=0)]
 
 
 def _constant(layer: LayerProfile, limit: float) -> bool:
