@@ -150,3 +150,15 @@ def test_a_map_right_in_front_of_a_norm_may_have_any_size():
     loud = replace(layers[0], metrics={"rms": 1000.0})
     inputs = LayerProfile(name="", kind="Tensor", role="input", depth=0, metrics={"rms": 1.0})
     assert found(Profile(layers=(loud, *layers[1:]), inputs=inputs), "activation-growth") == []
+
+
+@pytest.mark.parametrize(("loud", "layers"), [(1000.0, ["0"]), (1.0, [])])
+def test_a_stem_that_is_too_large_is_named_where_the_blocks_behind_it_have_numbers_for_names_too(loud, layers):
+    stages = tuple(
+        LayerProfile(name=str(i), kind="Block", role="block", depth=i, metrics={"rms": loud * (1 + 0.1 * i)})
+        for i in range(1, 5)
+    )
+    first = LayerProfile(name="0", kind="Conv1d", depth=0, metrics={"rms": loud})
+    inputs = LayerProfile(name="", kind="Tensor", role="input", depth=0, metrics={"rms": 1.0})
+    findings = found(Profile(layers=(first, *stages), inputs=inputs), "activation-growth")
+    assert [finding.layer for finding in findings] == layers

@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import median
 
 from leadline._core.diagnosis import Finding, Severity
-from leadline._core.profile import LINEAR_KINDS, Profile, own_name
+from leadline._core.profile import LINEAR_KINDS, LayerProfile, Profile, own_name
 from leadline._core.sources import Source
 from leadline._core.wording import count, decades, factor, figure
 from leadline.doctor.layers import is_norm
@@ -138,17 +138,22 @@ def _around(profile: Profile) -> tuple[Step, ...]:
         return ()
     first, last = profile.chain[0], profile.chain[-1].depth
     ordered = [profile.inputs, *profile.layers] if profile.inputs is not None else list(profile.layers)
-    names = Counter(own_name(layer.name) for layer in ordered)
+    names = Counter(map(_like, ordered))
     steps = [
         replace(step, usual=0.0)
         for step in chain_steps(profile, ordered, "rms")
         if not first.depth < step.layer.depth <= last and _reads(step)
-        if step.layer is first or names[own_name(step.layer.name)] == 1
+        if step.layer is first or names[_like(step.layer)] == 1
     ]
     normed = {a.name for a, b in pairwise(profile.layers) if is_norm(profile, b)}
     return tuple(
         step for step in steps if step.layer.name not in normed and (step.decades > 0 or step.layer is not ordered[-1])
     )
+
+
+def _like(layer: LayerProfile) -> tuple[str, str]:
+    """What layers that repeat share: in an ``nn.Sequential`` stem and blocks have numbers for names, all of them."""
+    return own_name(layer.name), layer.kind
 
 
 def _reads(step: Step) -> bool:
