@@ -2,12 +2,15 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 from tests.doctor.faults import diagnosed, poison
-from tests.doctor.models import conv_resnet, plain_mlp, tiny_gpt
+from tests.doctor.models import CLASSES, conv_resnet, plain_mlp, tiny_gpt, vectors
 from tests.doctor.synthetic import EMPTY, chain, geometric
+from torch import Tensor, nn
 
 import leadline
 from leadline._core.diagnosis import Prediction
+from leadline._core.randomness import seeded
 from leadline.doctor.at_depth import course
 from leadline.doctor.depth import depth_limit
 from leadline.doctor.trainable import trainable
@@ -141,6 +144,23 @@ def test_a_network_that_gives_the_same_for_all_samples_from_the_start_has_no_lim
     assert math.isnan(limit.estimate) and limit.mechanism == "samples alike from the start"
 
 
+class Equilibrium(nn.Module):
+    """One map run a dozen times, the input added each time: early runs have small gradients, their one weight not."""
+
+    def __init__(self):
+        super().__init__()
+        with seeded(0):
+            self.read, self.step, self.norm = nn.Linear(64, 64), nn.Linear(64, 64), nn.LayerNorm(64)
+            self.head = nn.Linear(64, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        read = self.read(x)
+        z = torch.zeros_like(read)
+        for _ in range(12):
+            z = torch.tanh(self.norm(self.step(z) + read))
+        return self.head(z)
+
+
 @pytest.mark.parametrize(
     "case",
     [
@@ -156,6 +176,7 @@ def test_a_network_that_gives_the_same_for_all_samples_from_the_start_has_no_lim
         lambda: conv_resnet(56, norm="none"),
         lambda: conv_resnet(20, norm="none"),
         tiny_gpt,
+        lambda: (Equilibrium(), *vectors(32)),
     ],
 )
 def test_a_drift_that_is_an_error_and_the_limit_agree(case):

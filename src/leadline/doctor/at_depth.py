@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from leadline._core.profile import LayerProfile, Profile
 from leadline._core.rates import rate
+from leadline.doctor.layers import repeats
 from leadline.doctor.ranges import dtype_range
 from leadline.doctor.trainable_mechanisms import (
     FIGURES,
@@ -79,6 +80,7 @@ class Course:
         directions: Of the gradient, as in ``trainable_mechanisms.measure``, from the loss.
         place: Link -> its place: links count by themselves, or by the logarithm where branches of one size add up.
         links: Links measured.
+        one: Whether most links are one module run again: its weight has one gradient, the sum over its runs.
         level: The figures as measured, for what no curve tells.
     """
 
@@ -89,6 +91,7 @@ class Course:
     directions: Curve | None
     place: Callable[[Floats], Floats]
     links: int
+    one: bool
     level: Mapping[str, float]
 
     def figures(self, depth: float, *, stretch: float = 0.0) -> dict[str, float]:
@@ -100,7 +103,7 @@ class Course:
         """
         here, own = self._composed(depth, stretch), self._own
         found = dict(self.level) | {name: here[name] for name in here if name not in _RELATIVE}
-        for name, (least, most) in _RELATIVE.items():
+        for name, (least, most) in () if self.one else _RELATIVE.items():
             if name in here and name in own:
                 found[name] = here[name] + min(max(self.level[name] - own[name], least), most)
         plain = (10 ** self.level["plain_depth"] - 1) / self.links
@@ -208,6 +211,7 @@ def course(profile: Profile, expected: Mapping[str, float] | None = None) -> Cou
         directions=curve("", gradient_directions, level, harm=-1, backward=True),
         place=place,
         links=len(chain),
+        one=repeats(chain),
         level=measure(profile) if any(norm > 0 for norm, _ in gradients(profile)) else dict.fromkeys(FIGURES, math.nan),
     )
 
