@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = [sys.executable, "-m", "leadline.cli"]
+SCRIPT = [sys.executable, "-m", "leadline"]
 MODELS = Path(__file__).with_name("models.py")
 
 

@@ -32,5 +32,5 @@ def test_a_wheel_installed_elsewhere_writes_a_report(tmp_path: Path) -> None:
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
     assert (site / "leadline" / "py.typed").exists()
 
-    version = subprocess.run([sys.executable, "-m", "leadline.cli", "--version"], **away, check=True)
+    version = subprocess.run([sys.executable, "-m", "leadline", "--version"], **away, check=True)
     assert "0.1.0" in version.stdout

@@ -153,13 +153,17 @@ def test_positions_that_stay_apart_are_no_collapse(values):
     assert found(chain({"token_distinction": values}), "token-collapse") == []
 
 
-def test_samples_that_a_long_way_brings_past_a_collapse_are_a_warning_where_it_is():
-    values = [*[0.8] * 5, *geometric(20, -0.5, start=0.4), 0.3, 0.5, 0.4]
-    (finding,) = found(chain({"distinction": values}), "rank-collapse")
-    assert (finding.layer, finding.severity) == ("fc5", "warning")
-    assert "at fc24, and later layers tell them apart" in finding.message
-    short = [*[0.8] * 5, *geometric(20, -0.15, start=0.4), 0.3, 0.5, 0.4]  # to 6e-4: not as alike as that
-    assert found(chain({"distinction": short}), "rank-collapse") == []
+@pytest.mark.parametrize(("rate", "joined", "count"), [(-0.5, True, 1), (-0.5, False, 0), (-0.15, True, 0)])
+def test_samples_that_a_long_way_brings_past_a_collapse_are_a_warning_where_it_is(rate, joined, count):
+    profile = chain({"distinction": [*[0.8] * 5, *geometric(20, rate, start=0.4), 0.3, 0.5, 0.4]})  # at -0.15 to 6e-4
+    reads = [("inputs",), *((layer.name,) for layer in profile.layers)]
+    layers = [
+        replace(layer, reads=(*read, "fc1") if joined and layer.name == "fc25" else read)
+        for layer, read in zip(profile.layers, reads, strict=False)
+    ]
+    findings = found(replace(profile, layers=tuple(layers)), "rank-collapse")
+    assert [(finding.layer, finding.severity) for finding in findings] == [("fc5", "warning")] * count
+    assert all("at fc24, and later layers tell them apart" in finding.message for finding in findings)
 
 
 def blocks(depth, **fields):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from tests.doctor.synthetic import chain, found, geometric
 
@@ -86,3 +88,19 @@ def test_gradients_that_agree_between_samples_are_named(cosine, count):
     findings = found(profile, "aligned-gradients")
     assert len(findings) == count
     assert all(finding.layer == "fc2" and "0.96" in finding.message for finding in findings)
+
+
+@pytest.mark.parametrize(("joined", "severity"), [(True, "warning"), (False, "error")])
+def test_gradients_that_vanish_beside_a_long_way_to_the_first_layer_are_a_warning(joined, severity):
+    norms = [0.05, 0.03, *geometric(DEPTH, 0.5, start=1e-11), 0.2, 0.3]
+    profile = chain({"grad_norm": norms})
+    reads = [("inputs",), *((layer.name,) for layer in profile.layers)]
+    layers = [
+        replace(layer, reads=(*read, "fc1") if joined and layer.name == "fc23" else read)
+        for layer, read in zip(profile.layers, reads, strict=False)
+    ]
+    (finding,) = [
+        f for f in found(replace(profile, layers=tuple(layers)), "gradient-vanishing") if "rate" in f.evidence
+    ]
+    assert finding.severity == severity
+    assert ("reach fc0 by a way around" in finding.message) == joined

@@ -15,7 +15,7 @@ import leadline
 
 
 def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "leadline.cli", "sweep", *words]
+    return [sys.executable, "-m", "leadline", "sweep", *words]
 
 
 def environment() -> dict[str, str]:

@@ -10,7 +10,7 @@ from leadline._core.wording import count, decades, figure
 from leadline.doctor.layers import repeats, starts_at_zero
 from leadline.doctor.ranges import floor_of, rounding
 from leadline.doctor.registry import rule
-from leadline.doctor.trends import drift, onset, trend
+from leadline.doctor.trends import drift, onset, trend, way_around
 
 
 @rule("rank-collapse", source=Source(key="daneshmand2020", locator="theorem 2"))
@@ -170,7 +170,8 @@ def _alike(profile: Profile, metric: str, code: str, limit: float, error: float,
     left = getattr(chain[0], metric) * 10 ** (of.decades if of.part else of.rate.estimate * (len(chain) - 1))
     layer = onset(of)
     below = [each for each in chain if getattr(each, metric) < limit]
-    passed = end >= limit and len(below) >= 3  # alike over several layers, and brought back by a way around them
+    # Alike over several layers, and told apart again behind them by what comes around.
+    passed = end >= limit and len(below) >= 3 and way_around(profile, of)
     if not (of.geometric and (end < limit or passed) and left < limit) or layer is None:
         return
     if passed:

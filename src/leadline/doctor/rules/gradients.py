@@ -12,7 +12,7 @@ from leadline.doctor.design import Design, recognise
 from leadline.doctor.layers import repeats, starts_at_zero
 from leadline.doctor.ranges import dtype_range
 from leadline.doctor.registry import rule
-from leadline.doctor.trends import Step, Trend, drift, onset, trend
+from leadline.doctor.trends import Step, Trend, drift, log10, onset, trend, way_around
 
 
 @rule("gradient-explosion", source=Source(key="schoenholz2017", locator="eq. 15"))
@@ -53,7 +53,8 @@ def gradient_vanishing(
     """Gradients that shrink towards the input by more than ``limit`` decades over the depth, at a rate beyond chance.
 
     Judged as explosion is, with the sign turned. Beyond ``error``, 6 decades, the first layers stand still and Adam's ε
-    of 1e-8 outweighs their gradient; of 240 networks trained with it, none beyond 5.5 decades learned. A single layer
+    of 1e-8 outweighs their gradient; of 240 networks trained with it, none beyond 5.5 decades learned. Where the first
+    layer has a gradient within ``limit`` all the same, it came by a way around, which learns: a warning. A single layer
     whose backward lets less than the usual pass by ``step`` decades, or nothing at all, is named by itself.
     """
     of = trend(profile, "grad_norm", apart=step)
@@ -94,15 +95,23 @@ def _geometric(profile: Profile, of: Trend, code: str, limit: float, error: floa
     grows = code == "gradient-explosion"
     rate = of.rate.estimate
     verb = "grow" if grows else "shrink"
-    severity: Severity = "error" if over > error and not repeats(profile.chain) else "warning"
+    passed = not grows and _passed(profile, limit) and way_around(profile, of)
+    around = f", and reach {profile.chain[0].name} by a way around" if passed else ""
+    severity: Severity = "error" if over > error and not passed and not repeats(profile.chain) else "warning"
     yield Finding(
         code=code,
         layer=layer.name,
         severity=severity,
         message=f"{layer.name}: from here towards the input gradients {verb} by {decades(abs(rate))} a "
-        f"{profile.unit} ({_interval(of)}), {decades(over)} over {count(len(of.steps), profile.unit)}.",
+        f"{profile.unit} ({_interval(of)}), {decades(over)} over {count(len(of.steps), profile.unit)}{around}.",
         evidence={"metric": "grad_norm", "rate": rate, "low": of.rate.low, "high": of.rate.high, "decades": over},
     )
+
+
+def _passed(profile: Profile, limit: float) -> bool:
+    """Whether the gradient of the first layer of the chain is less than ``limit`` decades below that of the last."""
+    first, last = log10(profile.chain[0].grad_norm), log10(profile.chain[-1].grad_norm)
+    return last - first < limit
 
 
 def _interval(of: Trend) -> str:
