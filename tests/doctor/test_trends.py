@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 from tests.doctor.synthetic import EMPTY, chain, geometric
@@ -133,3 +134,12 @@ def test_where_the_graph_does_not_tell_it_is_the_layer_in_front():
         ("a", "b"),
         ("b", "c"),
     ]
+
+
+def test_layers_side_by_side_are_one_step_of_the_depth():
+    profile = chain({"grad_norm": geometric(9, -0.5)})
+    ways = [("inputs",), ("inputs",), ("inputs",), *[("fc0", "fc1", "fc2")] * 3, *[("fc3", "fc4", "fc5")] * 3]
+    layers = tuple(replace(layer, reads=way) for layer, way in zip(profile.layers, ways, strict=True))
+    beside, behind = trend(replace(profile, layers=layers), "grad_norm"), trend(profile, "grad_norm")
+    assert (beside.length, behind.length) == (2, 8)
+    assert beside.decades == pytest.approx(2 * beside.rate.estimate)

@@ -58,9 +58,18 @@ class Trend:
     part: bool = False
 
     @property
+    def length(self) -> int:
+        """Steps one behind the other on the longest way: fewer than all where layers stand side by side."""
+        reached = defaultdict[str, int](int)
+        for step in self.steps:
+            name = step.layer.name
+            reached[name] = max(reached[name], reached[step.before.name] + 1)
+        return max(reached.values(), default=0)
+
+    @property
     def decades(self) -> float:
         """What the rate makes over the whole depth."""
-        return self.rate.estimate * len(self.steps)
+        return self.rate.estimate * self.length
 
     @property
     def geometric(self) -> bool:

@@ -68,7 +68,7 @@ def branch_growth(profile: Profile, *, limit: float = 1.0, times: float = 30.0) 
         severity="warning",
         message=f"{layer.name}: from here on the residual branches grow by {decades(of.rate.estimate)} a block "
         f"({figure(of.rate.low)} to {figure(of.rate.high)}), {decades(of.decades)} over "
-        f"{count(len(of.steps), 'block')}.",
+        f"{count(of.length, 'block')}.",
         evidence=_evidence(of),
     )
 
@@ -102,7 +102,7 @@ def _geometric(profile: Profile, of: Trend, code: str, limit: float, error: floa
         severity=severity,
         message=f"{layer.name}: from here on activations {verb} by {decades(abs(of.rate.estimate))} a "
         f"{profile.unit} ({figure(low)} to {figure(high)}), {decades(over)} over "
-        f"{count(len(of.steps), profile.unit)}.",
+        f"{count(of.length, profile.unit)}.",
         evidence=_evidence(of),
     )
 

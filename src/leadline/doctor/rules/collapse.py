@@ -171,13 +171,14 @@ def _alike(profile: Profile, metric: str, code: str, limit: float, error: float,
     layer = onset(of)
     below = [each for each in chain if getattr(each, metric) < limit]
     # Alike over several layers, and told apart again behind them by what comes around.
-    passed = end >= limit and len(below) >= 3 and way_around(profile, of)
+    passed = getattr(chain[-1], metric) >= limit and len(below) >= 3 and way_around(profile, of)
     if not (of.geometric and (end < limit or passed) and left < limit) or layer is None:
         return
+    lowest = min(below, key=lambda each: getattr(each, metric), default=layer)
     if passed:
-        end = min(getattr(each, metric) for each in below)
+        end = getattr(lowest, metric)
     share = f"a share of {figure(end)} of the squared length" if end > 0 else "nothing"
-    where = f"at {below[-1].name}, and later layers tell them apart by what comes around these" if passed else ""
+    where = f"at {lowest.name}, and later layers tell them apart by what comes around these" if passed else ""
     severity: Severity = "error" if end < error and not passed and not repeats(chain) else "warning"
     rate = of.rate
     yield Finding(
@@ -186,6 +187,6 @@ def _alike(profile: Profile, metric: str, code: str, limit: float, error: float,
         severity=severity,
         message=f"{layer.name}: from here on {what} become alike: what tells them apart falls by "
         f"{decades(abs(rate.estimate))} a {profile.unit} ({figure(abs(rate.high))} to "
-        f"{figure(abs(rate.low))}), to {share} {where or f'after {count(len(of.steps), profile.unit)}'}.",
+        f"{figure(abs(rate.low))}), to {share} {where or f'after {count(of.length, profile.unit)}'}.",
         evidence={"metric": metric, "rate": rate.estimate, "low": rate.low, "high": rate.high, "end": end},
     )

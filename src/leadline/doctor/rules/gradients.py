@@ -54,7 +54,7 @@ def gradient_vanishing(
 
     Judged as explosion is, with the sign turned. Beyond ``error``, 6 decades, the first layers stand still and Adam's ε
     of 1e-8 outweighs their gradient; of 240 networks trained with it, none beyond 5.5 decades learned. Where the first
-    layer has a gradient within ``limit`` all the same, it came by a way around, which learns: a warning. A single layer
+    layer has a gradient within ``error`` all the same, it came by a way around, which learns: a warning. A single layer
     whose backward lets less than the usual pass by ``step`` decades, or nothing at all, is named by itself.
     """
     of = trend(profile, "grad_norm", apart=step)
@@ -95,7 +95,7 @@ def _geometric(profile: Profile, of: Trend, code: str, limit: float, error: floa
     grows = code == "gradient-explosion"
     rate = of.rate.estimate
     verb = "grow" if grows else "shrink"
-    passed = not grows and _passed(profile, limit) and way_around(profile, of)
+    passed = not grows and _passed(profile, error) and way_around(profile, of)
     around = f", and reach {profile.chain[0].name} by a way around" if passed else ""
     severity: Severity = "error" if over > error and not passed and not repeats(profile.chain) else "warning"
     yield Finding(
@@ -103,7 +103,7 @@ def _geometric(profile: Profile, of: Trend, code: str, limit: float, error: floa
         layer=layer.name,
         severity=severity,
         message=f"{layer.name}: from here towards the input gradients {verb} by {decades(abs(rate))} a "
-        f"{profile.unit} ({_interval(of)}), {decades(over)} over {count(len(of.steps), profile.unit)}{around}.",
+        f"{profile.unit} ({_interval(of)}), {decades(over)} over {count(of.length, profile.unit)}{around}.",
         evidence={"metric": "grad_norm", "rate": rate, "low": of.rate.low, "high": of.rate.high, "decades": over},
     )
 
