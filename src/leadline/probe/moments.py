@@ -99,7 +99,7 @@ def _quick_norm(tensor: Tensor) -> Tensor:
     run = math.gcd(tensor.numel(), _SQUARES)
     if run < 256:
         return torch.linalg.vector_norm(tensor, dtype=torch.float64)
-    return torch.linalg.vector_norm(_joined(torch.linalg.vector_norm(_wide(tensor).reshape(-1, run), dim=-1)))
+    return torch.linalg.vector_norm(torch.linalg.vector_norm(_wide(tensor).reshape(-1, run), dim=-1).double())
 
 
 def _joined(runs: Tensor) -> Tensor:

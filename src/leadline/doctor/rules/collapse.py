@@ -169,12 +169,14 @@ def _alike(profile: Profile, metric: str, code: str, limit: float, error: float,
     # What the drift alone leaves: a single layer that ends everything is another finding.
     left = getattr(chain[0], metric) * 10 ** (of.decades if of.part else of.rate.estimate * (len(chain) - 1))
     layer = onset(of)
-    below = [each for each in chain if getattr(each, metric) < limit]
-    # Alike over several layers, and told apart again behind them by what comes around.
-    passed = getattr(chain[-1], metric) >= limit and len(below) >= 3 and way_around(profile, of)
-    if not (of.geometric and (end < limit or passed) and left < limit) or layer is None:
+    if not (of.geometric and left < limit) or layer is None:
         return
-    lowest = min(below, key=lambda each: getattr(each, metric), default=layer)
+    # Alike over several layers, and told apart again behind them by what comes around.
+    several = sum(getattr(each, metric) < limit for each in chain) >= 3
+    passed = getattr(chain[-1], metric) >= limit and several and way_around(profile, of)
+    if not (end < limit or passed):
+        return
+    lowest = min(chain, key=lambda each: getattr(each, metric))
     if passed:
         end = getattr(lowest, metric)
     share = f"a share of {figure(end)} of the squared length" if end > 0 else "nothing"
