@@ -13,7 +13,7 @@ from torch.nn.modules.conv import _ConvTransposeNd
 from leadline._core.unstored import UnstoredWeight, measured
 from leadline.probe.cancellation import Contributions
 from leadline.probe.modules import Anatomy, kind
-from leadline.probe.moments import absolute_sum, norms_of, numbers_of
+from leadline.probe.moments import absolute_sum, norm_of, norms_of, numbers_of
 
 _COLUMNS = 16  # random columns that a weight is multiplied with for its rank
 
@@ -88,13 +88,16 @@ class WeightGradients:
 def weights(parts: Anatomy, grads: WeightGradients, contributions: Contributions) -> Weights:
     """The numbers of the parameters and of their gradients."""
     held = {name: parameter.detach() for name, parameter in parts.parameters.items()}
-    numeric = [w if w.is_floating_point() or w.is_complex() else w.double() for w in held.values()]
-    norms, shapes, images, columns = dict(zip(held, norms_of(numeric), strict=True)), {}, {}, _Columns()
-    for name, weight in held.items():
-        if weight.ndim >= 2 and weight.is_floating_point():
-            matrix = _as_map(parts.modules.get(name.rpartition(".")[0]), weight)
-            shapes[name] = (matrix.shape[0], matrix.shape[1])
-            images[name] = matrix.float() @ columns.of(matrix.shape[1], matrix.device)
+    maps = {name: weight for name, weight in held.items() if weight.ndim >= 2 and weight.is_floating_point()}
+    others = {name: weight for name, weight in held.items() if name not in maps}
+    numeric = [w if w.is_floating_point() or w.is_complex() else w.double() for w in others.values()]
+    norms, shapes, images, columns = dict(zip(others, norms_of(numeric), strict=True)), {}, {}, _Columns()
+    for name, weight in maps.items():
+        norms[name] = norm_of(weight)  # read in order, and so in the cache when it is multiplied
+        matrix = _as_map(parts.modules.get(name.rpartition(".")[0]), weight)
+        shapes[name] = (matrix.shape[0], matrix.shape[1])
+        images[name] = matrix.float() @ columns.of(matrix.shape[1], matrix.device)
+    norms = {name: norms[name] for name in held}
     for name, module in parts.unstored.items():
         shapes[name] = module.weight_shape
         norms[name], image = measured(module, columns.of(module.weight_shape[1], torch.device("cpu")))
