@@ -6,26 +6,16 @@
 The task is 8×8 digits, a row of pixels a token; trainer, rates and rule are those of ``Diagnosis.trainable_rule``.
 """
 
-import argparse
-import json
 import math
 import random
-from pathlib import Path
-from typing import Any
 
-import short_training
-import timing  # noqa: F401 (one thread)
 import torch
-from rich.console import Console
-from rich.progress import track
-from sklearn.datasets import load_digits
+from labelled_zoo import Config, batch, label  # noqa: F401 (batch is asked for by who loads this file)
 from torch import Tensor, nn
 
 from leadline._core.randomness import seeded
 
-RATES, BATCH, STEPS = (1e-2, 1e-3, 1e-4), 64, 150
 SIDE = 8
-Config = dict[str, Any]
 
 
 class Block(nn.Module):
@@ -69,18 +59,6 @@ def build(config: Config) -> nn.Module:
         return Transformer(config)
 
 
-def digits() -> tuple[Tensor, Tensor]:
-    images, labels = load_digits(return_X_y=True)
-    x = torch.tensor(images, dtype=torch.float32)
-    return (x - x.mean()) / x.std(), torch.tensor(labels)
-
-
-def batch(config: Config) -> tuple[Tensor, Tensor]:
-    x, y = digits()
-    rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(config["seed"]))[:BATCH]
-    return x[rows], y[rows]
-
-
 def drawn(rng: random.Random) -> Config:
     return {
         "depth": round(math.exp(rng.uniform(math.log(2), math.log(24)))),
@@ -94,30 +72,5 @@ def drawn(rng: random.Random) -> Config:
     }
 
 
-def final_loss(config: Config, rate: float) -> float:
-    """Mean loss of the last Adam steps."""
-    model = build(config)
-    optimiser = torch.optim.Adam(model.parameters(), rate)
-    return short_training.final_loss(model, optimiser, digits(), seed=config["seed"] + 1, steps=STEPS, batch=BATCH)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--count", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    rng = random.Random(args.seed)
-    done = len(args.out.read_text().splitlines()) if args.out.exists() else 0
-    with args.out.open("a") as file:
-        for i in track(range(args.count), "Training", console=Console(stderr=True)):
-            config = drawn(rng)
-            if i >= done:
-                best = min(final_loss(config, rate) for rate in RATES)
-                outcome = {"best": best if math.isfinite(best) else None, "trains": best < 1.0}
-                file.write(json.dumps({"config": config, "outcome": outcome}) + "\n")
-                file.flush()
-
-
 if __name__ == "__main__":
-    main()
+    label(__doc__, drawn, build)

@@ -61,7 +61,7 @@ def profiled(network: Network) -> dict[str, Any]:
     return {
         "leadline": found.trainable,
         "mechanisms": figures_of(measured),
-        "most": min(map(most_log_odds, found.findings), default=math.inf),
+        "most": min((most for _, most in most_log_odds(measured, found.findings)), default=math.inf),
         "figures": figures(measured),
         **{name: score(measured) for name, score in PROFILE_RIVALS.items()},
     }

@@ -136,15 +136,15 @@ def validate(
     _header(len(trains), trains)
     odds = np.mean(repeats, axis=0)
     print(_summary(f"mechanisms, {FOLDS} folds of unseen kinds", odds, trains))
-    print(_summary("  and what errors leave at most", np.minimum(odds, _most(profiles)), trains))
+    print(_summary("  and what limits leave at most", np.minimum(odds, _most(profiles)), trains))
     print(f"{'  one repeat of ' + str(REPEATS):42s} {np.mean(areas):7.4f} ± {np.std(areas):.4f}")
     _baselines(profiles, trains)
 
 
 def _most(profiles: list[Profile]) -> np.ndarray:
-    """The log odds that each network's findings leave at most."""
-    found = [diagnose(each).findings for each in profiles]
-    return np.array([min((most_log_odds(finding) for finding in each), default=math.inf) for each in found])
+    """The log odds that each network has at most, by its findings and the size of its gradients."""
+    limits = [[most for _, most in most_log_odds(each, diagnose(each).findings)] for each in profiles]
+    return np.array([min(each, default=math.inf) for each in limits])
 
 
 def _header(count: int, trains: np.ndarray) -> None:
@@ -186,7 +186,7 @@ def main() -> None:
         odds = np.array([odds_of(row, trainer.usual, trainer.mechanisms) for row in figures])
         print(_summary("mechanisms as they are", odds, trains))
         odds = np.minimum(odds, _most(profiles))
-        print(_summary("score, with what errors leave at most", odds, trains))
+        print(_summary("score, with what limits leave at most", odds, trains))
         best = np.array([np.inf if r["outcome"]["best"] is None else r["outcome"]["best"] for r in records])
         clear = (best < BORDER[0]) | (best > BORDER[1])
         print(_summary(f"  of the {clear.sum()} away from the border", odds[clear], trains[clear]))

@@ -103,11 +103,11 @@ def test_a_fault_of_one_layer_is_not_the_designs():
 
 
 def test_a_way_around_part_of_the_chain_is_no_growth_of_the_gradient():
-    # As in a U-Net: fc1 is read by the trunk, in which the gradient vanishes, and by the layer that joins both.
+    # fc1 is read by layers in which the gradient vanishes, and by the one that joins both.
     plain = designed(40, gradient=0.4)
     reads = {plain.layers[i].name: (plain.layers[i - 1].name,) for i in range(1, 40)} | {"fc0": ("inputs",)}
-    joined = reads | {"fc37": ("fc36", "fc1")}
-    stem = plain.layers[37].metrics["grad_norm"]
+    joined = reads | {"fc15": ("fc14", "fc1")}
+    stem = plain.layers[15].metrics["grad_norm"]
     layers = tuple(
         replace(
             layer, reads=joined[layer.name], metrics=layer.metrics | ({"grad_norm": stem} if layer.depth < 2 else {})
@@ -117,6 +117,17 @@ def test_a_way_around_part_of_the_chain_is_no_growth_of_the_gradient():
     limit = depth_limit(replace(plain, layers=layers), ())
     assert limit.estimate > 5
     assert "explode" not in limit.mechanism
+
+
+def test_where_a_shorter_way_goes_around_most_layers_their_depth_is_not_what_ends_it():
+    plain = designed(40, gradient=0.4)
+    reads = {plain.layers[i].name: (plain.layers[i - 1].name,) for i in range(1, 40)} | {"fc0": ("inputs",)}
+    layers = tuple(replace(layer, reads=reads[layer.name]) for layer in plain.layers)
+    skipped = tuple(replace(each, reads=("fc36", "fc1")) if each.name == "fc37" else each for each in layers)
+    assert math.isfinite(depth_limit(replace(plain, layers=layers), ()).estimate)
+    untold = depth_limit(replace(plain, layers=skipped), ())
+    assert math.isnan(untold.estimate)
+    assert untold.mechanism == "a shorter way goes around most of the layers"
 
 
 def test_too_few_layers_tell_nothing():

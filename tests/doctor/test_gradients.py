@@ -103,4 +103,4 @@ def test_gradients_that_vanish_beside_a_long_way_to_the_first_layer_are_a_warnin
         f for f in found(replace(profile, layers=tuple(layers)), "gradient-vanishing") if "rate" in f.evidence
     ]
     assert finding.severity == severity
-    assert ("reach fc0 by a way around" in finding.message) == joined
+    assert ("a shorter way goes around them" in finding.message) == joined

@@ -75,6 +75,19 @@ def test_healthy_networks_score_high(case):
     assert score(case()) > 0.9
 
 
+def test_gradients_below_what_adam_adds_to_them_are_not_followed():
+    x, y = vectors()
+    with seeded(0):
+        model = nn.Sequential(nn.Linear(64, 32), nn.Linear(32, 32), nn.Linear(32, 10))
+    usual = leadline.profile(model, x, y)
+    faint = replace(usual, weights={name: 1e-9 * norm for name, norm in usual.weights.items()})
+    assert trainable(usual).probability > 0.9
+    assert trainable(faint).probability == pytest.approx(1 / 89)
+    assert "gradients below 1e−8" in trainable(faint).evidence
+    assert trainable(replace(faint, loss_kind="cotangent")).probability > 0.9
+    assert trainable(faint, trainer="sgd").evidence.keys() == trainable(usual, trainer="sgd").evidence.keys()
+
+
 def test_healthy_networks_score_high_without_targets_too():
     model, inputs, _ = plain_mlp(10)
     assert score((model, inputs, None)) > 0.9

@@ -18,11 +18,11 @@ from leadline.doctor.trainable_mechanisms import (
     distinct_signal,
     gradient_directions,
     gradients,
-    hidden,
     log10,
     measure,
 )
 from leadline.doctor.trends import chain_steps, stand_apart
+from leadline.doctor.ways import hidden
 
 Floats = NDArray[np.float64]
 
@@ -212,7 +212,9 @@ def course(profile: Profile, expected: Mapping[str, float] | None = None) -> Cou
         place=place,
         links=len(chain),
         one=repeats(chain),
-        level=measure(profile) if any(norm > 0 for norm, _ in gradients(profile)) else dict.fromkeys(FIGURES, math.nan),
+        level=measure(profile, whole=True)
+        if any(norm > 0 for norm, _ in gradients(profile).values())
+        else dict.fromkeys(FIGURES, math.nan),
     )
 
 

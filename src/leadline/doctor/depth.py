@@ -16,9 +16,9 @@ from leadline.doctor.ranges import dtype_range
 from leadline.doctor.rules.activations import activation_decay, activation_growth
 from leadline.doctor.rules.gradients import gradient_explosion, gradient_vanishing
 from leadline.doctor.trainable import MOST_WITH_DRIFT, logistic
-from leadline.doctor.trainable_mechanisms import hidden
 from leadline.doctor.trainers import TRAINERS, Trainer
 from leadline.doctor.trends import log10
+from leadline.doctor.ways import goes_around, hidden
 from leadline.theory import batch_norm_gradient_rate
 
 # Decades over the whole depth that the rules call an error.
@@ -76,9 +76,9 @@ def depth_limit(profile: Profile, predictions: tuple[Prediction, ...], *, traine
     Returns:
         The estimate, with an interval from where the score is 4 in 5, at the worst rates of their 95 % intervals, to
         where it is 1 in 5, at the best. 0 where even one repeat is past an end. ``inf`` only where theory gives rate 0
-        and the measured interval contains 0. ``nan`` where fewer than two steps were measured, where a parameter or
-        the input is not finite, or where the network overflows at a layer and the rates of the others do not lead
-        there.
+        and the measured interval contains 0. ``nan`` where fewer than two steps were measured, where a shorter way
+        goes around most of the layers, where a parameter or the input is not finite, or where the network overflows at
+        a layer and the rates of the others do not lead there.
 
     Source:
         leadline: ``benchmarks/depth_limits.py`` holds it against designs trained at many depths.
@@ -89,6 +89,8 @@ def depth_limit(profile: Profile, predictions: tuple[Prediction, ...], *, traine
         return _untold("samples alike from the start")
     if len(hidden(profile)) < 3:
         return _untold("too few repeated layers to tell")
+    if goes_around(profile, hidden(profile)):
+        return _untold("a shorter way goes around most of the layers")
     expected = {prediction.metric: prediction.rate for prediction in predictions}
     measured = course(profile, expected)
     if not measured.curves:

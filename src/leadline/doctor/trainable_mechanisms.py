@@ -2,12 +2,13 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from leadline._core.profile import LINEAR_KINDS, LayerProfile, Profile
-from leadline.doctor.layers import starts_at_zero
+from leadline._core.profile import LayerProfile, Profile
+from leadline.doctor.layers import layer_of, starts_at_zero
 from leadline.doctor.ranges import rounding
+from leadline.doctor.ways import Way, hidden, shortest_way
 
 # Logarithms are cut here: beyond, a float32 network over- or underflows anyway, and one dead unit makes a gap infinite.
 _DECADES = 30.0
@@ -63,8 +64,11 @@ class Mechanism:
         return sum(weight * (a - b) for weight, a, b in zip(self.weights, usual, here, strict=True))
 
 
-def measure(profile: Profile) -> dict[str, float]:
+def measure(profile: Profile, *, whole: bool = False) -> dict[str, float]:
     """The figures by name, of a profile in which some weight has a gradient; ``nan`` where it lacks what they rest on.
+
+    They are read on the shortest way through the network (``ways``): what a skip or a shorter branch goes around may
+    stand still, and the rest learns. A gradient that is too large harms wherever it is.
 
     ``gradient_directions``: the fewest directions that the samples' gradients span in a layer of the chain, as the
     logarithm of the participation ratio over that of ten (of n, in smaller batches): 0 when all are alike.
@@ -73,46 +77,75 @@ def measure(profile: Profile) -> dict[str, float]:
     ``isometry_gap``: nats, the median of the chain: how much fainter most directions are than the strongest.
     ``gradient_entry``: decades of a weight gradient's root mean square, the median of the weights, over the norm of the
     output's gradient, as Adam does not feel the scale of the loss.
-    ``gradient_spread``: decades between the largest and the smallest weight gradient that is not 0.
+    ``gradient_spread``: decades between the largest weight gradient of all and the smallest that is not 0.
     ``gradient_scale``: decades of the norm of all weights' gradients together, which plain descent feels.
     ``plain_depth``: decades of one plus the layers of the chain that no skip goes around.
+
+    Args:
+        profile: The profile.
+        whole: Whether all but the last are read on the whole chain instead.
     """
-    felt = [(norm, entries) for norm, entries in gradients(profile) if norm > 0]
-    norms = [log10(norm) for norm, _ in felt]
-    chain = hidden(profile)
+    way = shortest_way(profile)
+    felt = _felt(profile)
+    needed = felt if whole else _needed(way, profile)
+    chain = hidden(profile) if whole else _on(way, profile)
     several = [layer for layer in chain if layer.n > 1 and not starts_at_zero(profile, layer)]
+    largest = max(norm for norm, _ in felt.values())
     return {
         "gradient_directions": min(
             _known(gradient_directions(layer) for layer in several if layer.grad_norm > 0), default=math.nan
         ),
         "distinct_signal": min(_known(distinct_signal(layer) for layer in _of_batch(several)), default=math.nan),
         "isometry_gap": _median(min(layer.isometry_gap, _NATS) for layer in several),
-        "gradient_entry": _median(log10(norm / math.sqrt(entries)) for norm, entries in felt)
-        - log10(_arriving(profile)),
-        "gradient_spread": max(norms) - min(norms),
-        "gradient_scale": log10(math.hypot(*(min(norm, 1e150) for norm, _ in felt))),
-        "plain_depth": math.log10(1 + sum(not layer.residual for layer in chain)),
+        "gradient_entry": _entry(needed) - log10(_arriving(profile)),
+        "gradient_spread": log10(largest) - min(log10(norm) for norm, _ in needed.values()),
+        "gradient_scale": log10(math.hypot(*(min(norm, 1e150) for norm, _ in felt.values()))),
+        "plain_depth": math.log10(1 + way.plain),
     }
 
 
-def gradients(profile: Profile) -> list[tuple[float, int]]:
-    """Norm and number of entries of each weight's gradient; of each layer's where the weights are not listed."""
+def gradient_size(profile: Profile) -> float:
+    """Decades of a weight gradient's root mean square, the median of the weights on the shortest way."""
+    return _entry(_needed(shortest_way(profile), profile))
+
+
+def _felt(profile: Profile) -> dict[str, tuple[float, int]]:
+    return {name: own for name, own in gradients(profile).items() if own[0] > 0}
+
+
+def _needed(way: Way, profile: Profile) -> dict[str, tuple[float, int]]:
+    felt = _felt(profile)
+    return {name: own for name, own in felt.items() if _holds(way, profile, name)} or felt
+
+
+def _entry(felt: Mapping[str, tuple[float, int]]) -> float:
+    return _median(log10(norm / math.sqrt(entries)) for norm, entries in felt.values())
+
+
+def _on(way: Way, profile: Profile) -> Sequence[LayerProfile]:
+    """The layers of the chain on the way; where it goes around them all, those that are on it but for the last."""
+    chain = [layer for layer in hidden(profile) if layer.name in way.names]
+    return chain or [layer for layer in profile.layers[:-1] if layer.name in way.names] or hidden(profile)
+
+
+def _holds(way: Way, profile: Profile, weight: str) -> bool:
+    """Whether the layer that holds the weight is on the way, or there is none."""
+    layer = layer_of(profile, weight).partition("#")[0]
+    return layer in way.paths or layer not in profile.named
+
+
+def gradients(profile: Profile) -> dict[str, tuple[float, int]]:
+    """Weight -> norm and number of entries of its gradient; of each layer where the weights are not listed."""
     if profile.weights:
         shapes = profile.weight_shapes
-        return [(norm, math.prod(shapes.get(name, (1, 1)))) for name, norm in profile.weights.items()]
-    own = [(layer.weight_grad_norm, max(layer.trained, 1)) for layer in profile.layers]
-    return [(norm, entries) for norm, entries in own if not math.isnan(norm)]
+        return {name: (norm, math.prod(shapes.get(name, (1, 1)))) for name, norm in profile.weights.items()}
+    own = {layer.name: (layer.weight_grad_norm, max(layer.trained, 1)) for layer in profile.layers}
+    return {name: found for name, found in own.items() if not math.isnan(found[0])}
 
 
 def _arriving(profile: Profile) -> float:
     """Norm of the gradient that the loss sends into the network."""
     return profile.outputs.grad_norm if profile.outputs else profile.layers[-1].grad_norm
-
-
-def hidden(profile: Profile) -> tuple[LayerProfile, ...]:
-    """The chain, without the head where the chain is made of linear maps."""
-    chain = profile.chain
-    return chain[:-1] if len(chain) > 2 and chain[-1].kind in LINEAR_KINDS else chain
 
 
 def _of_batch(chain: Sequence[LayerProfile]) -> list[LayerProfile]:

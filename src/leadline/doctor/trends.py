@@ -133,13 +133,6 @@ def chain_steps(profile: Profile, chain: Sequence[LayerProfile], metric: str) ->
     return tuple(replace(step, usual=like) for step, like in zip(steps, usual, strict=True))
 
 
-def way_around(profile: Profile, of: Trend) -> bool:
-    """Whether some step of the metric goes past half of the layers of ``of`` at once, as a long skip does."""
-    places = {layer.name: i for i, layer in enumerate(profile.chain)}
-    steps = chain_steps(profile, profile.chain, of.metric)
-    return any(2 * (places[step.layer.name] - places[step.before.name]) > max(len(of.steps), 2) for step in steps)
-
-
 def _distance(step: Step) -> float:
     return math.inf if math.isnan(step.decades) else abs(step.decades)
 

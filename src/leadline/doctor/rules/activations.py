@@ -13,7 +13,9 @@ from leadline._core.sources import Source
 from leadline._core.wording import count, decades, factor, figure
 from leadline.doctor.layers import is_norm
 from leadline.doctor.registry import rule
+from leadline.doctor.trainable_mechanisms import distinct_signal
 from leadline.doctor.trends import Step, Trend, chain_steps, drift, onset, trend
+from leadline.doctor.ways import BESIDE, goes_around
 
 
 @rule("activation-growth", source=Source(key="he2015", locator="section 2.2"))
@@ -24,9 +26,10 @@ def activation_growth(
 
     2 decades is a factor of 100: the stream of a healthy pre-norm network grows like the root of the number of blocks
     and reaches that after 10,000 of them. Beyond ``error``, 3.5 decades, the loss starts in the thousands; of 240
-    networks that were trained, none beyond 3.3 decades learned. One layer that multiplies by ``step`` decades (a factor
-    of 30) more than its like is named by itself, and from ``step_error`` on, a factor of 300, that is an error; stem
-    and head are held against the layer in front.
+    networks that were trained, none beyond 3.3 decades learned (``ways.BESIDE`` more where a shorter way goes around).
+    One layer that multiplies by ``step`` decades (a factor of 30) more than its like is named by itself, and from
+    ``step_error`` on, a factor of 300, that is an error; stem and head are held against the layer in front. A bias that
+    outweighs a faded signal is no growth.
     """
     of = trend(profile, "rms", apart=step)
     yield from _geometric(profile, drift(of), "activation-growth", limit, error)
@@ -40,8 +43,9 @@ def activation_decay(
     """Outputs whose root mean square shrinks by more than ``limit`` decades over the depth, at a rate beyond chance.
 
     After 2 decades biases and the rounding of sums begin to outweigh the signal. ``error``, 6 decades, leaves of it
-    less than float32 adds to a number near 1. One layer that lets less pass by ``step`` decades than its like is named
-    by itself, as an error from ``step_error`` on; layers whose output is exactly constant are ``constant-output``.
+    less than float32 adds to a number near 1; where a shorter way goes around these layers it is a warning. One layer
+    that lets less pass by ``step`` decades than its like is named by itself, as an error from ``step_error`` on; layers
+    whose output is exactly constant are ``constant-output``.
     """
     of = trend(profile, "rms", apart=step)
     yield from _geometric(profile, drift(of), "activation-decay", limit, error)
@@ -93,16 +97,19 @@ def _geometric(profile: Profile, of: Trend, code: str, limit: float, error: floa
     layer, over = onset(of), of.decades if code == "activation-growth" else -of.decades
     if not (of.geometric and over > limit) or layer is None:
         return
-    severity: Severity = "error" if over > error else "warning"
+    grows = code == "activation-growth"
+    passed = goes_around(profile, [step.layer for step in of.steps])
+    beyond = error if not passed else error + BESIDE if grows else math.inf
+    severity: Severity = "error" if over > beyond else "warning"
     low, high = sorted((abs(of.rate.low), abs(of.rate.high)))
-    verb = "grow" if code == "activation-growth" else "shrink"
+    verb = "grow" if grows else "shrink"
     yield Finding(
         code=code,
         layer=layer.name,
         severity=severity,
         message=f"{layer.name}: from here on activations {verb} by {decades(abs(of.rate.estimate))} a "
         f"{profile.unit} ({figure(low)} to {figure(high)}), {decades(over)} over "
-        f"{count(of.length, profile.unit)}.",
+        f"{count(of.length, profile.unit)}{'; a shorter way goes around them' if passed else ''}.",
         evidence=_evidence(of),
     )
 
@@ -115,8 +122,18 @@ def _evidence(of: Trend) -> dict:
 def _by_one_layer(profile: Profile, of: Trend, code: str, limit: float, error: float) -> Iterator[Finding]:
     grows = code == "activation-growth"
     for step in (*_around(profile), *(_behind_norm(profile, step) for step in of.apart)):
-        if limit < abs(step.excess) < math.inf and (step.excess > 0) == grows:
+        if limit < abs(step.excess) < math.inf and (step.excess > 0) == grows and not _is_offset(profile, step, limit):
             yield _jump(step, code, error)
+
+
+def _is_offset(profile: Profile, step: Step, limit: float) -> bool:
+    """Whether a faded signal stays as faint, and what is larger is the same for all samples, as a bias is.
+
+    An offset larger than anything in front of the layer is none of these.
+    """
+    grown = distinct_signal(step.layer) - distinct_signal(step.before) > limit
+    in_front = [layer.rms for layer in (profile.inputs, *profile.layers[: step.layer.depth]) if layer is not None]
+    return not grown and step.excess > 0 and step.layer.rms <= max(in_front, default=0.0)
 
 
 def _behind_norm(profile: Profile, step: Step) -> Step:

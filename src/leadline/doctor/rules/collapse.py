@@ -10,7 +10,8 @@ from leadline._core.wording import count, decades, figure
 from leadline.doctor.layers import repeats, starts_at_zero
 from leadline.doctor.ranges import floor_of, rounding
 from leadline.doctor.registry import rule
-from leadline.doctor.trends import drift, onset, trend, way_around
+from leadline.doctor.trends import drift, onset, trend
+from leadline.doctor.ways import goes_around
 
 
 @rule("rank-collapse", source=Source(key="daneshmand2020", locator="theorem 2"))
@@ -173,7 +174,7 @@ def _alike(profile: Profile, metric: str, code: str, limit: float, error: float,
         return
     # Alike over several layers, and told apart again behind them by what comes around.
     several = sum(getattr(each, metric) < limit for each in chain) >= 3
-    passed = getattr(chain[-1], metric) >= limit and several and way_around(profile, of)
+    passed = getattr(chain[-1], metric) >= limit and several and goes_around(profile, [step.layer for step in of.steps])
     if not (end < limit or passed):
         return
     lowest = min(chain, key=lambda each: getattr(each, metric))
