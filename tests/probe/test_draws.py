@@ -2,6 +2,7 @@
 
 from inspect import unwrap
 
+import numpy as np
 import pytest
 import torch
 from tests.architectures import made
@@ -31,6 +32,17 @@ def test_the_draws_come_from_the_seed(x: Tensor):
     first, same, other = (leadline.profile(factory, x, draws=2, seed=seed) for seed in (0, 0, 9))
     assert first == same
     assert other["0"].weight_norm != first["0"].weight_norm
+
+
+def test_draws_of_a_factory_that_asks_numpy_differ_and_come_from_the_seed(x: Tensor):
+    def drawn() -> nn.Module:
+        model = nn.Linear(8, 2)
+        nn.init.constant_(model.weight, np.random.rand())
+        return model
+
+    first, again = (leadline.profile(drawn, x, draws=3) for _ in range(2))
+    assert len({one.weight_norms["weight"] for one in (first, *first.draws)}) == 3
+    assert again == first
 
 
 def test_the_rate_over_draws_is_the_mean_of_their_rates(x: Tensor):

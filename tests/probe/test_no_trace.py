@@ -1,9 +1,10 @@
-"""A profile leaves the model, its buffers, its gradients and torch's random state as they were."""
+"""A profile leaves the model, its buffers, its gradients and the random state as they were."""
 
 import copy
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests.architectures import ARCHITECTURES, build, made
@@ -129,6 +130,28 @@ def test_an_exception_of_the_model_goes_through_and_leaves_no_trace(error: Excep
     assert all(module.training for module in model.modules())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
     assert all(p.grad is None and not p._backward_hooks for p in model.parameters())
+
+
+class Noisy(nn.Module):
+    """Draws from NumPy's global generator, as masks over spectrograms do."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) * (1 + np.random.rand())
+
+
+def test_a_model_that_draws_from_numpy_leaves_its_generator_as_it_was():
+    model = made(Noisy)
+    with seeded(7):
+        first = leadline.profile(model, torch.ones(3, 4))
+        again = leadline.profile(model, torch.ones(3, 4))
+        drawn = np.random.rand()
+    with seeded(7):
+        assert drawn == np.random.rand()
+    assert first.layers[0].rms == again.layers[0].rms
 
 
 def test_an_exception_of_the_loss_leaves_no_trace():

@@ -1,14 +1,12 @@
-import random
 import sys
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from leadline._core.errors import UsageError
 from leadline.targets import load
-from leadline.targets.foreign import all_seeded, model_told
+from leadline.targets.foreign import model_told
 
 BUILD = "from torch import nn\ndef build():\n    return nn.Linear({}, 2)\n"
 
@@ -107,16 +105,6 @@ def test_a_missing_file_offers_the_nearest_beside_it(tmp_path):
 def test_a_missing_folder_is_a_missing_file(tmp_path):
     with pytest.raises(UsageError, match=r"No such file: '.*/nowhere/net\.py'\.$"):
         load(f"{tmp_path}/nowhere/net.py:build")
-
-
-def test_the_global_generators_are_put_back_also_after_an_error():
-    # Python's own is compared here, around nothing else: the run-time check of annotations draws from it.
-    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
-    with pytest.raises(ZeroDivisionError), all_seeded(3):
-        torch.rand(()), np.random.rand(), random.random()
-        1 / 0  # noqa: B018
-    after = torch.get_rng_state(), np.random.get_state()[1], random.getstate()
-    assert torch.equal(before[0], after[0]) and np.array_equal(before[1], after[1]) and before[2] == after[2]
 
 
 def test_ctrl_c_passes_through(tmp_path):

@@ -81,7 +81,7 @@ def coordinate_check(
     multiplied to a module's output outside the module is not seen in that module's coordinates.
 
     Args:
-        build: Makes a network of a size and a seed: ``build(width, seed)``. It runs with torch's global generator
+        build: Makes a network of a size and a seed: ``build(width, seed)``. It runs with the global generators
             started from the seed; the networks take the same ``inputs``.
         inputs: One batch, used at every step: a tensor, a tuple or a dict.
         targets: Its targets; the loss is as in ``leadline.profile``.

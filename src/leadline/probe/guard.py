@@ -17,8 +17,8 @@ _OWN_FRAMES = 200  # of the hooks themselves
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Gradients are recorded inside, whatever the caller has switched off, and the model is left as it was.
 
-    Buffers (also those that were replaced), modes, torch's random state, what is in ``.grad`` (empty inside) and what
-    is known of weights that are not stored are put back, also after an exception.
+    Buffers (also those that were replaced), modes, the random state of torch, NumPy and Python, what is in ``.grad``
+    (empty inside) and what is known of weights that are not stored are put back, also after an exception.
     Parts that ``torch.compile`` has taken over run as written, so that hooks are heard.
     """
     limit = sys.getrecursionlimit()

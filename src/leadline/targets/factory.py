@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from leadline._core.errors import UsageError
 from leadline._core.names import nearest
+from leadline._core.randomness import seeded
 from leadline.data import Batch
-from leadline.targets.foreign import all_seeded, import_file, import_module, on_path, told
+from leadline.targets.foreign import import_file, import_module, on_path, told
 from leadline.targets.grammar import Spec, no_such_target
 from leadline.targets.lone import batch_for
 from leadline.targets.options import as_kind, check_names, guessed
@@ -53,7 +54,7 @@ class _Factory:
         """Call it with every global generator started from ``seed``; a parameter called ``seed`` is given it too."""
         keywords = self._keywords(seed, options)
         home = self.file.parent if self.file else Path.cwd()
-        with all_seeded(seed), on_path(home), told(self.name, module=getattr(self.call, "__module__", None) or ""):
+        with seeded(seed), on_path(home), told(self.name, module=getattr(self.call, "__module__", None) or ""):
             made = self.call(**keywords)
         return self._checked(made)
 
@@ -136,9 +137,9 @@ def _find(spec: Spec) -> _Factory:
 def _module(spec: Spec) -> tuple[ModuleType, str]:
     if spec.kind == "file":
         path = Path(spec.place).expanduser()
-        with all_seeded(0):
+        with seeded(0):
             return import_file(path), path.name
-    with all_seeded(0):
+    with seeded(0):
         module = import_module(spec.place)
     if module is None:
         raise UsageError(no_such_target(f"{spec.place}:{spec.function}"))

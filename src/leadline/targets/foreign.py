@@ -3,7 +3,6 @@
 import hashlib
 import importlib
 import importlib.util
-import random
 import sys
 import traceback
 from collections.abc import Iterator
@@ -11,11 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, ModuleType
 
-import numpy as np
-
 from leadline._core.errors import UsageError
 from leadline._core.names import nearest
-from leadline._core.randomness import seeded
 
 # Module that a file of the user's imported from its own folder -> that folder.
 _siblings: dict[str, Path] = {}
@@ -90,20 +86,6 @@ def _runs_a_model(frame: FrameType) -> bool:
         ("torch.autograd.function", "apply"),
         ("torch.autograd.graph", "_engine_run_backward"),
     )
-
-
-@contextmanager
-def all_seeded(seed: int) -> Iterator[None]:
-    """The global generators of torch, NumPy and Python start from ``seed`` inside, and are put back afterwards."""
-    kept_numpy, kept_python = np.random.get_state(), random.getstate()
-    try:
-        np.random.seed(seed % 2**32)
-        random.seed(seed)
-        with seeded(seed):
-            yield
-    finally:
-        np.random.set_state(kept_numpy)
-        random.setstate(kept_python)
 
 
 @contextmanager
