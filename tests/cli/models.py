@@ -19,6 +19,10 @@ def healthy():
     return _network(), _samples(), torch.arange(32) % 3
 
 
+def drops():
+    return nn.Sequential(nn.Linear(8, 16), nn.Dropout(0.5), nn.Linear(16, 3)), _samples(), torch.arange(32) % 3
+
+
 def sick():
     net = nn.Sequential(*(m for _ in range(40) for m in (nn.Linear(8, 8), nn.ReLU())), nn.Linear(8, 3))
     return net, _samples(), torch.arange(32) % 3

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from leadline._core.randomness import seeded
 from leadline.cli import main
 
 MODELS = Path(__file__).with_name("models.py")
@@ -82,6 +83,19 @@ def measured(capsys: pytest.CaptureFixture[str], *arguments: str):
 
 def test_the_same_seed_gives_the_same_numbers(capsys: pytest.CaptureFixture[str]):
     assert measured(capsys, "--seed", "7") == measured(capsys, "--seed", "7")
+
+
+@pytest.mark.parametrize("more", [(), ("--learning-rates",)])
+def test_the_same_seed_gives_the_same_dropout_wherever_the_generator_stands(
+    more: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+):
+    found = []
+    for start in (1, 2):
+        with seeded(start):
+            main(["check", f"{MODELS}:drops", "--json", "-", *more])
+        data = json.loads(capsys.readouterr().out)
+        found.append(data["learning_rates"] if more else data)
+    assert found[0] == found[1]
 
 
 def test_another_seed_gives_other_weights(capsys: pytest.CaptureFixture[str]):

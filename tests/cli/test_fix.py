@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from leadline import Repair
+from leadline._core.randomness import seeded
 from leadline.cli import main
 from leadline.targets import load
 
@@ -99,6 +100,15 @@ def test_a_healthy_network_is_left_alone_and_kept_as_it_is(tmp_path: Path, capsy
     fresh, again = load(f"{MODELS}:healthy"), load(f"{MODELS}:healthy")
     Repair.load(tmp_path / "fixed" / "repair.json").apply(again.model, tmp_path / "fixed" / "model.safetensors")
     assert torch.equal(fresh.model(fresh.inputs), again.model(again.inputs))
+
+
+def test_the_same_seed_gives_the_same_dropout_wherever_the_generator_stands(capsys: pytest.CaptureFixture[str]):
+    found = []
+    for start in (1, 2):
+        with seeded(start):
+            main(["fix", f"{MODELS}:drops", "--json", "-"])
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0] == found[1]
 
 
 def test_nan_weights_are_drawn_anew(capsys: pytest.CaptureFixture[str]):

@@ -98,7 +98,7 @@ def test_the_table_of_options_has_what_help_shows():
 
 def test_a_default_of_zero_is_told_and_one_that_is_off_or_empty_is_not():
     table = hook("tables").options()
-    assert "| `--seed` <code>N</code> | Of the weights and the batch. | `0` |" in table
+    assert "| `--seed` <code>N</code> | Of the weights, the batch and dropout. | `0` |" in table
     assert "| `--what-if` | Which norm, activation, weights, skip or batch go deeper? |  |" in table
     assert "``" not in hook("tables").options("reproduce")
 

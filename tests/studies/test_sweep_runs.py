@@ -9,6 +9,7 @@ import torch
 
 import leadline
 from leadline._core.errors import UsageError
+from leadline._core.randomness import seeded
 from leadline.studies.sweeps import Cell, Store, Sweep, export, frame, merge, run, sweep
 from leadline.studies.sweeps.measuring import measure
 from leadline.targets import designs, load
@@ -39,6 +40,15 @@ def test_a_profile_cell_has_the_numbers_of_a_profile(tmp_path: Path):
     assert layers["layer"].tolist() == [each.name for each in profile.layers]
     assert layers["grad_norm"].tolist() == [each.grad_norm for each in profile.layers]
     assert layers["in_chain"].sum() == len(profile.chain) == 6
+
+
+def test_dropout_of_a_cell_comes_from_its_seed():
+    cell = Cell(design="gpt", options={"depth": 1, "width": 16, "dropout": 0.5}, seed=3, batch=2)
+    found = []
+    for start in (1, 2):
+        with seeded(start):
+            found.append(measure(cell).summary)
+    assert found[0] == found[1]
 
 
 def test_a_train_cell_has_the_losses_of_fit(tmp_path: Path):

@@ -79,7 +79,7 @@ def check(
             weights=leadline.metrics.weight_spectra(loaded.model) if weights else None,
             coordinates=compared(loaded, **sizes) if any(sizes.values()) else None,
             changes=changes,
-            steps=largest_steps(loaded) if learning_rates else None,
+            steps=largest_steps(loaded, seed=seed) if learning_rates else None,
         )
         step("Writing")
         if html:

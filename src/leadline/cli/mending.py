@@ -11,6 +11,7 @@ from rich.text import Text
 
 from leadline._core.errors import UsageError
 from leadline._core.outputs import named_output
+from leadline._core.randomness import seeded
 from leadline._core.records import encode
 from leadline._core.repair import Repair
 from leadline.cli.folder import SEAL, whole_folder
@@ -119,11 +120,13 @@ def _has_own_loss(target: Target) -> bool:
 def mended(target: Target, *, seed: int, **how: Any) -> Repaired:
     """The model of ``target`` repaired in place; the notes of the profile before name the target.
 
+    What the model draws as it runs, such as dropout, comes from the seed too.
+
     Raises:
         UsageError: As ``leadline.repair``, in the words of the command line.
     """
     try:
-        with model_told():
+        with model_told(), seeded(seed):
             found = repair(target.model, target.inputs, target.targets, loss=target.loss, seed=seed, **how)
     except UsageError as error:
         raise UsageError(str(error).replace("Pass force=True", "Give --force")) from error

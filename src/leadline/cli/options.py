@@ -32,7 +32,7 @@ Batch = Annotated[int | None, typer.Option(metavar="N", help="Samples in it.", r
 InputShape = Annotated[
     str | None, typer.Option(metavar="C,H,W", help="Shape of one sample, e.g. 3,32,32.", rich_help_panel=_MODEL)
 ]
-Seed = Annotated[int, typer.Option(metavar="N", help="Of the weights and the batch.", rich_help_panel=_MODEL)]
+Seed = Annotated[int, typer.Option(metavar="N", help="Of the weights, the batch and dropout.", rich_help_panel=_MODEL)]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, …", rich_help_panel=_MODEL)]
 Dtype = Annotated[str | None, typer.Option(metavar="NAME", help="float32, bfloat16, …", rich_help_panel=_MODEL)]
 

@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from leadline._core.diagnosis import Diagnosis
 from leadline._core.errors import UsageError
 from leadline._core.profile import Profile
+from leadline._core.randomness import seeded
 from leadline._core.records import encode
 from leadline._core.weights import WeightSpectrum
 from leadline.doctor.changes import WhatIf
@@ -83,23 +84,27 @@ class Sounding:
 
 
 def measured(target: Target, *, draws: int, seed: int, **how: Any) -> Profile:
-    """The profile of the one model, or of as many draws of its weights as are asked for; its notes name the target."""
+    """The profile of the one model, or of as many draws of its weights as are asked for; its notes name the target.
+
+    What the model draws as it runs, such as dropout, comes from the seed too.
+    """
     seeds = iter(range(seed, seed + draws))
     model = target.model if draws == 1 else lambda: target.build(next(seeds))
-    with model_told():
+    with model_told(), seeded(seed):
         found = profile(model, target.inputs, target.targets, loss=target.loss, draws=draws, seed=seed, **how)
     return replace(found, notes=(f"Checked: {target.description}.", *found.notes))
 
 
-def largest_steps(target: Target) -> tuple[LargestStep, ...]:
-    """The largest steps of descent, and of its sign, that the batch stands."""
+def largest_steps(target: Target, *, seed: int) -> tuple[LargestStep, ...]:
+    """The largest steps of descent, and of its sign, that the batch stands, with dropout from the seed."""
     if target.targets is None and target.loss is None:
         raise UsageError(
             "--learning-rates needs a loss: a batch with targets, such as --data digits, or a factory that returns "
             "(module, inputs, targets)."
         )
     batch = target.model, target.inputs, target.targets
-    return tuple(largest_step(*batch, direction=direction, loss=target.loss) for direction in DIRECTIONS)
+    with seeded(seed):
+        return tuple(largest_step(*batch, direction=direction, loss=target.loss) for direction in DIRECTIONS)
 
 
 def compared(

@@ -97,11 +97,13 @@ def _loaded(cell: Cell) -> Any:
 
 def _profiled(cell: Cell) -> dict[str, Any]:
     """A profile and what it is taken to mean, in numbers."""
+    from leadline._core.randomness import seeded
     from leadline.doctor import diagnose
     from leadline.probe import profile
 
     target = _loaded(cell)
-    found = profile(target.model, target.inputs, target.targets, loss=target.loss, seed=cell.seed)
+    with seeded(cell.seed):  # of dropout
+        found = profile(target.model, target.inputs, target.targets, loss=target.loss, seed=cell.seed)
     diagnosis = diagnose(found)
     last, gradients = found.chain[-1], [layer.grad_norm for layer in found.chain]
     summary = {
