@@ -84,6 +84,11 @@ class Pair(typing.NamedTuple):
 def named_pair():
     return nn.Linear(3, 3), (Pair(torch.randn(5, 3), torch.ones(5)),)
 
+def in_waves():
+    net = nn.Linear(3, 3)
+    net.waves = nn.Parameter(torch.complex(torch.ones(3), torch.full((3,), 2.0)))
+    return net, torch.randn(5, 3)
+
 def packed():
     return nn.GRU(3, 4), nn.utils.rnn.pack_sequence([torch.randn(4, 3), torch.randn(2, 3)])
 """
@@ -135,6 +140,12 @@ def test_a_named_tuple_and_a_packed_sequence_stay_what_they_are(net):
     assert type(pair).__name__ == "Pair" and pair.x.dtype == pair.mask.dtype == torch.float64
     target = load(net("packed"), dtype="float64")
     assert target.model(target.inputs)[1].dtype == torch.float64
+
+
+def test_complex_parameters_stay_what_they_are_in_every_dtype(net):
+    target = load(net("in_waves"), dtype="float64")
+    assert target.model.weight.dtype == target.inputs.dtype == torch.float64
+    assert target.model.waves.tolist() == [1 + 2j] * 3
 
 
 def test_a_class_is_a_factory(net):

@@ -54,6 +54,8 @@ def _present() -> list[str]:
 def place(value: Any, *, device: torch.device, dtype: torch.dtype | None) -> Any:
     """A module, or nested tensors, on ``device``; parameters and float tensors in ``dtype`` where one is given.
 
+    Integers and complex numbers keep theirs.
+
     Raises:
         UsageError: If any of it lies on the device ``meta``, which holds no numbers.
     """
@@ -61,10 +63,13 @@ def place(value: Any, *, device: torch.device, dtype: torch.dtype | None) -> Any
     if any(tensor.is_meta for tensor in held):
         what = "The model" if isinstance(value, nn.Module) else "The batch"
         raise UsageError(f"{what} lies on the device 'meta', which holds no numbers; build it on another.")
-    if isinstance(value, nn.Module):
-        return value.to(device=device, dtype=dtype)
 
-    def moved(_name: str, tensor: Tensor) -> Tensor:
+    def moved(tensor: Tensor) -> Tensor:
         return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
 
-    return mapped(moved, value)
+    if isinstance(value, nn.Module):
+        if dtype is None or not any(tensor.is_complex() for tensor in held):
+            return value.to(device=device, dtype=dtype)
+        # Not `to`, which makes complex parameters real.
+        return value._apply(moved)
+    return mapped(lambda _name, tensor: moved(tensor), value)
