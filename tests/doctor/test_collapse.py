@@ -92,6 +92,19 @@ def test_an_output_is_constant_below_the_rounding_of_its_dtype(distinction, laye
     assert [finding.layer for finding in found(profile, "constant-output")] == [layer]
 
 
+@pytest.mark.parametrize(
+    ("end", "alike", "constant"), [(2.5e-4, [], []), (1.7e-4, ["fc3"], []), (7e-5, [], ["fc3"]), (0.0, [], ["fc3"])]
+)
+def test_samples_that_bfloat16_rounds_away_by_degrees_are_alike_and_no_constant_output(end, alike, constant):
+    profile = chain({"rms": [1.0] * 4, "distinction": [0.03, 0.02, 8e-4, end]})
+    coarse = replace(profile, layers=tuple(replace(layer, dtype="bfloat16") for layer in profile.layers))
+    assert [finding.layer for finding in found(coarse, "constant-output")] == constant
+    findings = found(coarse, "rank-collapse")
+    assert [(finding.layer, finding.severity) for finding in findings] == [(layer, "warning") for layer in alike]
+    if alike:
+        assert "a share of 1.7e−4 of the squared length behind it and 8e−4 in front" in findings[0].message
+
+
 def test_a_constant_branch_that_samples_find_a_way_around_is_no_cut():
     profile = chain({"rms": [1.0] * 4, "distinction": [0.9, 1e-16, 0.9, 0.8]})
     assert found(profile, "constant-output") == []

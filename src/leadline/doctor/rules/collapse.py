@@ -108,15 +108,49 @@ def constant_output(profile: Profile, *, limit: float = 2.0) -> Iterator[Finding
     give the same for every sample too: a gate or a branch at zero with another path around it lets the samples through,
     also where it is a head at zero that stops them.
     The last layer may start at zero on purpose (it gets a gradient, and the others from the second step on), which is a
-    note. Where samples become alike by degrees, that is ``rank-collapse``, and this its end.
+    note. Where samples become alike by degrees, that is ``rank-collapse``, and this its end; what is left of them above
+    1e-10, where some networks learn, is ``rank-collapse`` alone.
     """
+    layer, read = _lost(profile, limit)
+    if layer is not None and not _by_degrees(layer, read):
+        yield _constant_finding(profile, layer, read)
+
+
+@rule("rank-collapse", source=Source(key="leadline"))
+def lost_in_rounding(profile: Profile, *, limit: float = 2.0) -> Iterator[Finding]:
+    """Samples that become alike by degrees until what tells them apart is within ``limit`` times the dtype's rounding.
+
+    In bfloat16 that is a distinction of 2e-4, above what ``rank_collapse`` speaks of: ReLU networks of torch's default
+    weights reach it at 7 layers and train there as they do in float32.
+    """
+    layer, read = _lost(profile, limit)
+    if layer is not None and read is not None and _by_degrees(layer, read):
+        yield Finding(
+            code="rank-collapse",
+            layer=layer.name,
+            severity="warning",
+            message=f"{layer.name}: samples have become alike by degrees: what tells them apart, a share of "
+            f"{figure(layer.distinction)} of the squared length behind it and {figure(read.distinction)} in front, is "
+            f"as small as the rounding of {layer.dtype}.",
+            evidence={"distinction": layer.distinction, "before": read.distinction, "gradual": True},
+        )
+
+
+def _by_degrees(layer: LayerProfile, read: LayerProfile | None, *, drop: float = 0.1, error: float = 1e-10) -> bool:
+    """Whether more than ``drop`` of what tells the samples apart is left behind the layer, and more than ``error``."""
+    return read is not None and layer.distinction > max(drop * read.distinction, error)
+
+
+def _lost(profile: Profile, limit: float) -> tuple[LayerProfile | None, LayerProfile | None]:
+    """The layer behind which samples are the same to ``limit`` times the rounding for good, and what it reads."""
     seen = [layer for layer in profile.layers if layer.n >= 2 and layer.rows == "samples"]
     cut = len(seen)
     while cut and _constant(seen[cut - 1], limit):
         cut -= 1
-    if cut < len(seen):
-        at = seen.index(_where_lost(seen[cut:], {layer.name for layer in seen[:cut]}))
-        yield _constant_finding(profile, seen[at], seen[at - 1] if at else profile.inputs)
+    if cut == len(seen):
+        return None, None
+    at = seen.index(_where_lost(seen[cut:], {layer.name for layer in seen[:cut]}))
+    return seen[at], seen[at - 1] if at else profile.inputs
 
 
 def _where_lost(alike: Sequence[LayerProfile], telling: set[str]) -> LayerProfile:
