@@ -54,14 +54,14 @@ def test_the_first_layer_is_held_against_the_input():
     inputs = LayerProfile(name="input", kind="input", depth=0, role="input", metrics={"rms": 1.0})
     (finding,) = found(chain({"rms": [500.0] * 6}, inputs=inputs), "activation-growth")
     assert finding.layer == "fc0"
-    assert "500 times" in finding.message
+    assert "makes its input 500 times larger (root mean square 1 in front, 500 behind)" in finding.message
 
 
 def test_one_fault_in_a_decaying_chain_is_found_against_the_usual_decay():
     values = [10 ** (-0.39 * i) * (1e3 if i >= 7 else 1.0) for i in range(12)]
     (finding,) = found(chain({"rms": values}), "activation-growth")
     assert finding.layer == "fc7"
-    assert "1000 times larger" in finding.message
+    assert "makes its input 1000 times larger than its like do (" in finding.message
 
 
 @pytest.mark.parametrize(("rate", "count"), [(0.04, 0), (0.06, 1)])

@@ -62,6 +62,13 @@ def test_one_layer_whose_backward_multiplies_is_named(factor, code):
     assert "1000 times" in finding.message
 
 
+@pytest.mark.parametrize(("rate", "words"), [(0.0, "larger (norm"), (-0.1, "larger than its like do (norm")])
+def test_a_backward_pass_is_held_against_its_like_where_these_change_the_gradient(rate, words):
+    norms = [10 ** (rate * i) * (1e3 if i < 6 else 1.0) for i in range(12)]
+    jumps = [finding for finding in found(chain({"grad_norm": norms}), "gradient-explosion") if finding.layer == "fc6"]
+    assert f"makes the gradient 1000 times {words}" in jumps[0].message
+
+
 @pytest.mark.parametrize("factor", [25.0, 1 / 25])
 def test_one_layer_that_multiplies_by_less_than_the_limit_is_let_pass(factor):
     profile = chain({"grad_norm": [factor] * 4 + [1.0] * 6})

@@ -38,6 +38,11 @@ class Step:
         """Decades beyond the usual."""
         return self.decades - self.usual
 
+    @property
+    def beyond(self) -> str:
+        """What the excess is beyond, in words: nothing where there is no usual step to hold it against."""
+        return " than its like do" if self.usual else ""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trend:

@@ -185,7 +185,7 @@ def _jump(step: Step, code: str, error: float) -> Finding:
         code=code,
         layer=layer.name,
         severity="error" if abs(step.excess) >= error else "warning",
-        message=f"{layer.name}: makes its input {factor(abs(step.excess))} times {verb} than its like do "
+        message=f"{layer.name}: makes its input {factor(abs(step.excess))} times {verb}{step.beyond} "
         f"(root mean square {figure(step.before.rms)} in front, {figure(layer.rms)} behind).",
         evidence={"metric": "rms", "step": step.decades, "in_front": step.before.rms, "behind": layer.rms},
     )

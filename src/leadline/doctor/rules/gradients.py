@@ -149,7 +149,7 @@ def _jump(step: Step, code: str, excess: float) -> Finding:
     else:
         verb = "larger" if excess > 0 else "smaller"
         message = (
-            f"{layer.name}: its backward pass makes the gradient {factor(abs(excess))} times {verb} than its like do "
+            f"{layer.name}: its backward pass makes the gradient {factor(abs(excess))} times {verb}{step.beyond} "
             f"(norm {figure(layer.grad_norm)} behind it, {figure(step.before.grad_norm)} in front)."
         )
     return Finding(
