@@ -192,6 +192,11 @@ def test_names_are_elided_no_further_than_tells_them_apart():
     assert all(f"blocks.{i}" in text for i in range(3))
 
 
+def test_the_rank_of_a_weight_with_nan_is_a_dash_like_its_other_numbers():
+    row = printed(weight_table({"fc": spectrum(numerical_rank=math.nan)}, width=100), width=100).splitlines()[-1]
+    assert row.split()[-1] == "–"
+
+
 def test_a_weight_shows_shape_and_rank():
     row = printed(weight_table({"fc": spectrum(numerical_rank=5.0)}, width=100), width=100).splitlines()[-1]
     assert row.split() == ["fc", "16×8", "2.00", "2.00", "2.00", "2.00", "8.00", "5/8"]

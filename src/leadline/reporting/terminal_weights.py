@@ -1,5 +1,6 @@
 """The spectra of all weights in the terminal."""
 
+import math
 from collections.abc import Mapping
 
 from rich.console import Group, RenderableType
@@ -25,7 +26,7 @@ def weight_table(spectra: Mapping[str, WeightSpectrum], *, width: int) -> Render
         cells = [number(getattr(spectra[name], attribute)) for name in shown]
         return Column(header=header, cells=cells, importance=importance)
 
-    ranks = [f"{spectra[n].numerical_rank:.0f}/{min(spectra[n].rows, spectra[n].columns)}" for n in shown]
+    ranks = [_rank(spectra[n]) for n in shown]
     columns = [
         Column(header="weight", cells=[printable(n) for n in shown], justify="left", elastic=True, importance=9),
         Column(header="shape", cells=["×".join(map(str, spectra[n].shape)) for n in shown], importance=2),
@@ -40,3 +41,8 @@ def weight_table(spectra: Mapping[str, WeightSpectrum], *, width: int) -> Render
     if len(shown) == len(names):
         return table
     return Group(table, Text(f"… {len(names) - len(shown)} more weights, see --json", style="dim"))
+
+
+def _rank(spectrum: WeightSpectrum) -> str:
+    rank = spectrum.numerical_rank
+    return number(rank) if math.isnan(rank) else f"{rank:.0f}/{min(spectrum.rows, spectrum.columns)}"
