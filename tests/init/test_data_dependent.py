@@ -7,13 +7,13 @@ import pytest
 import torch
 from tests.init.models import Attention, Conv1D, OfPackedSequences, TiedLanguageModel, sequences
 from torch import nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrizations import orthogonal, spectral_norm
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from leadline._core.errors import UsageError
 from leadline._core.randomness import seeded
 from leadline.data import digits
-from leadline.init import gaussian, haar, lsuv, orthogonalise
+from leadline.init import gaussian, haar, lsuv, maximise_rank, orthogonalise
 from leadline.init._passes import layers_of
 from leadline.init.orthogonalise import _rows
 from leadline.metrics import orthogonality_gap
@@ -479,3 +479,37 @@ def test_the_projections_of_gpt2_and_its_blocks_are_scaled_and_orthogonalised(ge
     steps = orthogonalise(model, tokens, generator=generator)
     fused = [step for step in steps if step.name.endswith("c_attn")]
     assert [step.kept for step in fused] == ["svd", "svd"]
+
+
+class Averages(nn.Module):
+    """Puts a new running mean in the place of the old one; raises behind its layers where it is told to."""
+
+    def __init__(self, *, fails: bool = False):
+        super().__init__()
+        self.first, self.last = orthogonal(nn.Linear(8, 8)), nn.Linear(8, 8)
+        self.fails = fails
+        self.register_buffer("mean", torch.zeros(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.last(self.first(x))
+        self.mean = 0.9 * self.mean + x.mean(0)
+        if self.fails:
+            raise RuntimeError("no")
+        return x
+
+
+@pytest.mark.parametrize("initialise", [*BOTH, maximise_rank])
+def test_a_buffer_that_was_replaced_is_the_old_one_again(initialise, generator):
+    model = made(Averages)
+    mean = model.mean
+    initialise(model, torch.randn(16, 8, generator=generator), generator=generator)
+    assert model.mean is mean and not mean.any()
+
+
+@pytest.mark.parametrize("initialise", BOTH)
+def test_a_parametrised_weight_is_as_before_where_the_model_fails(initialise, generator):
+    model = made(lambda: Averages(fails=True))
+    before = model.first.weight.detach().clone()
+    with pytest.raises(RuntimeError, match="no"):
+        initialise(model, torch.randn(16, 8, generator=generator), generator=generator)
+    assert torch.equal(model.first.weight, before)

@@ -58,6 +58,28 @@ def test_it_leaves_the_model_as_it_was(kind, statistics):
     assert modes == [module.training for module in net.modules()] and net[1].track_running_stats
 
 
+class Counts(nn.Linear):
+    """Counts its calls in one buffer, and puts another in its place in a second."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(inputs, outputs)
+        self.register_buffer("calls", torch.zeros(()))
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        self.mean = self.mean + x.mean()
+        return super().forward(x)
+
+
+def test_buffers_of_the_models_own_are_put_back():
+    with seeded(0):
+        net = Counts(6, 3)
+    mean = net.mean
+    evaluate(net, [parts()])
+    assert net.calls == 0 and net.mean is mean and mean == 0
+
+
 @pytest.mark.parametrize("kind", [nn.BatchNorm1d, FractionalBatchNorm1d])
 def test_moments_of_the_batch_are_those_of_training_and_recalibrated_ones_on_it_too(kind):
     net, (x, y) = normed(kind), parts()

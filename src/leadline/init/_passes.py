@@ -10,6 +10,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
 from leadline._core.arguments import arguments, tensors
+from leadline._core.buffers import Buffers
 from leadline._core.errors import UsageError
 from leadline._core.randomness import kept_rng
 from leadline._core.refusals import reason
@@ -37,8 +38,7 @@ def run_once(
     buffers and the global generators are put back.
     """
     handles = []
-    # By tensor, not by name: a buffer that came in another's place belongs to a weight that was set.
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    buffers = Buffers(model)
     try:
         for layer in layers_of(model, where):
             if before is not None:
@@ -52,8 +52,7 @@ def run_once(
     finally:
         for handle in handles:
             handle.remove()
-        for buffer, kept in buffers:
-            buffer.copy_(kept)
+        buffers.put_back(of_weights=False)
 
 
 @contextmanager
@@ -63,13 +62,15 @@ def unchanged_on_error(model: nn.Module) -> Iterator[None]:
     Raises:
         UsageError: In place of an error by which torch refuses what the model is called with.
     """
-    kept = [(own, own.detach().clone()) for own in (*model.parameters(), *model.buffers()) if not is_lazy(own)]
+    kept = [(own, own.detach().clone()) for own in model.parameters() if not is_lazy(own)]
+    buffers = Buffers(model)
     try:
         yield
     except BaseException as error:
         with torch.no_grad():
             for own, values in kept:
                 own.copy_(values)
+        buffers.put_back()
         why = None if not isinstance(error, Exception) or isinstance(error, UsageError) else reason(error)
         if why is None:
             raise

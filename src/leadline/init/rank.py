@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
 
 from leadline._core.arguments import arguments
+from leadline._core.buffers import Buffers
 from leadline._core.checks import check_whole
 from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
@@ -182,7 +183,7 @@ def _ratio(h: Tensor) -> float:
 def _borrowed(model: nn.Module) -> Iterator[None]:
     """Gradients, buffers and the global generators are as before afterwards."""
     grads = [(p, p.grad) for p in model.parameters()]
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    buffers = Buffers(model)
     for parameter, _ in grads:
         parameter.grad = None
     try:
@@ -191,9 +192,7 @@ def _borrowed(model: nn.Module) -> Iterator[None]:
     finally:
         for parameter, grad in grads:
             parameter.grad = grad
-        with torch.no_grad():
-            for buffer, kept in buffers:
-                buffer.copy_(kept)
+        buffers.put_back()
 
 
 def _taken(inputs: Any, which: Any) -> Any:

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from leadline._core.buffers import Buffers
 from leadline._core.randomness import kept_rng
 from leadline._core.unstored import UnstoredWeight
 
@@ -23,11 +24,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     """
     limit = sys.getrecursionlimit()
     modes = [(module, module.training) for module in model.modules()]
-    buffers = [
-        (module, dict(module._buffers), {name: b.clone() for name, b in module._buffers.items() if b is not None})
-        for module, _ in modes
-        if module._buffers
-    ]
+    buffers = Buffers(model)
     grads = [(parameter, parameter.grad) for parameter in model.parameters()]
     unstored = [(module, module.weight_state()) for module, _ in modes if isinstance(module, UnstoredWeight)]
     with ExitStack() as stack:
@@ -49,22 +46,6 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
             for module, training in modes:
                 if module.training != training:
                     module.training = training
-            for module, own, values in buffers:
-                _put_back(module, own, values)
+            buffers.put_back()
             for module, state in unstored:
                 module.restore_weight(state)
-
-
-@torch.no_grad()
-def _put_back(module: nn.Module, own: dict[str, Tensor | None], values: dict[str, Tensor]) -> None:
-    module._buffers.clear()
-    module._buffers.update(own)
-    for name, value in values.items():
-        buffer = own[name]
-        # Batch norm writes without counting it as a write, and so does this: graphs that the caller holds stay valid.
-        if buffer is None or torch.equal(buffer, value):
-            continue
-        if buffer.shape != value.shape:
-            buffer.data = value
-        else:
-            buffer.data.copy_(value)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from leadline._core.buffers import Buffers
 from leadline._core.errors import UsageError
 from leadline._core.names import check_choice
 from leadline._core.outputs import named_output
@@ -81,7 +82,8 @@ def evaluate(
         raise UsageError("Recalibrated moments need calibration=: inputs of training samples to measure them on.")
     total, right, labelled, samples = 0.0, 0, 0, 0
     modes = [(module, module.training) for module in model.modules()]
-    with _moments_kept(model), kept_rng(), torch.no_grad():
+    buffers = Buffers(model)
+    with kept_rng(), torch.no_grad():
         try:
             model.eval()
             if statistics == "recalibrated":
@@ -97,6 +99,7 @@ def evaluate(
                         found = _right(output, targets)
                         right, labelled = right + int(found.sum()), labelled + found.numel()
         finally:
+            buffers.put_back()
             for module, training in modes:
                 module.training = training
     if not samples:
@@ -131,18 +134,6 @@ def _right(output: Tensor, labels: Tensor) -> Tensor:
 
 def _norms(model: nn.Module) -> list[_BatchNorm]:
     return [part for part in model.modules() if isinstance(part, _BatchNorm)]
-
-
-@contextmanager
-def _moments_kept(model: nn.Module) -> Iterator[None]:
-    """Running moments are put back."""
-    held = [(buffer, buffer.clone()) for norm in _norms(model) for buffer in norm.buffers(recurse=False)]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for buffer, value in held:
-                buffer.copy_(value)
 
 
 @contextmanager
