@@ -153,6 +153,7 @@ def test_a_predicate_chooses_by_name_and_module():
         ("layer9.0", "is named like 'layer9.0'; did you mean 'layer"),
         ("block", "did you mean 'blocks'"),
         (["fc", "qqqq*"], "'qqqq\\*'; dotted names are matched"),
+        (["leaves", "fc"], "named 'leaves', and the word stands by itself, in no list"),
         ([], "an empty list"),
         (lambda name, module: False, "true of no module"),
     ],

@@ -22,6 +22,7 @@ from leadline.probe.capture import Call
 from leadline.probe.modules import Anatomy, inner_modules, is_leaf, prefixes
 
 Layers = str | Sequence[str] | Callable[[str, nn.Module], bool]
+_WORDS = ("blocks", "leaves")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,11 @@ def _matching(modules: Mapping[str, nn.Module], patterns: list[str]) -> frozense
         raise UsageError("layers is an empty list; name modules, or give 'blocks' or 'leaves'.")
     for pattern in patterns:
         if not any(fnmatch.fnmatchcase(path, pattern) for path in modules):
-            guess = nearest(pattern, [*filter(None, modules), "blocks", "leaves"])
+            if pattern in _WORDS:
+                raise UsageError(
+                    f"No module of the model is named {pattern!r}, and the word stands by itself, in no list."
+                )
+            guess = nearest(pattern, [*filter(None, modules), *_WORDS])
             hint = f"; did you mean {guess!r}?" if guess else "; dotted names are matched, as '*.conv1'."
             raise UsageError(f"No module of the model is named like {pattern!r}{hint}")
     return frozenset(path for path in modules if any(fnmatch.fnmatchcase(path, p) for p in patterns))
