@@ -48,7 +48,7 @@ def test_tokens_stay_integers_in_every_dtype():
         ({"data": "digit"}, r"did you mean 'digits'\?"),
         ({"input_shape": (3, 0)}, r"The input shape is that of one sample, such as \(3, 32, 32\); got \(3, 0\)\."),
         ({"input_shape": ()}, r"got \(\)\."),
-        ({"seed": -1}, r"The seed must be a whole number from 0; got -1\."),
+        ({"seed": -1}, r"The seed must be a whole number from 0 and below 2⁶³; got -1\."),
         ({"dtype": "bf17"}, r"dtype must be one of float32, .*got 'bf17' \(did you mean 'bf16'\?\)"),
         ({"device": "cdua"}, r"There is no device 'cdua' here; there is cpu"),
         ({"device": "cuda:99"}, r"There is no device 'cuda:99' here; there is cpu"),

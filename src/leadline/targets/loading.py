@@ -155,5 +155,5 @@ def _checked_shape(shape: Sequence[int] | None) -> tuple[int, ...] | None:
 
 def _checked_seed(seed: int) -> int:
     if not 0 <= seed < 2**63:
-        raise UsageError(f"The seed must be a whole number from 0; got {seed}.")
+        raise UsageError(f"The seed must be a whole number from 0 and below 2⁶³; got {seed}.")
     return seed
