@@ -158,6 +158,14 @@ def test_weights_of_one_sign_behind_a_norm_are_named():
     assert "mean zero" in finding.remedies[0].text
 
 
+@pytest.mark.parametrize(("width", "count"), [(11, 0), (12, 1)])
+def test_weights_too_small_to_tell_have_no_sign_in_common(width, count):
+    names = [f"fc{i}.weight" for i in range(4)]
+    fields = {"weight_norms": dict.fromkeys(names, 2.0), "weight_shapes": dict.fromkeys(names, (width, width))}
+    profile = chain({"rms": [1.0] * 4}, **fields, weight_ranks=dict.fromkeys(names, 2.7))
+    assert len(codes(leadline.diagnose(profile), "warning")) == count
+
+
 def test_the_rates_of_a_state_space_are_no_weights_of_rank_one():
     names = [f"layers.{i}.mixer.A_log" for i in range(4)]
     fields = {"weight_norms": dict.fromkeys(names, 20.0), "weight_shapes": dict.fromkeys(names, (64, 16))}
