@@ -66,6 +66,21 @@ def test_blocks_with_a_skip_of_their_own_are_on_the_way_and_not_plain():
     assert (way.plain, len(way.names)) == (1, 5)
 
 
+@pytest.mark.parametrize("layers", [1, 3])
+def test_every_layer_of_a_recurrent_module_is_one_of_the_depth(layers):
+    class Reader(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn, self.head = nn.LSTM(8, 16, num_layers=layers, bidirectional=True), nn.Linear(32, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.rnn(x)[0][-1])
+
+    with seeded(0):
+        profile = leadline.profile(Reader(), torch.ones(5, 4, 8), torch.arange(4))
+    assert shortest_way(profile).plain == layers + 1
+
+
 @pytest.mark.parametrize(
     ("code", "metric", "rate", "alone", "beside"),
     [
