@@ -2,6 +2,7 @@ import pytest
 import torch
 from tests.doctor.faults import blames, diagnosed, kill, poison, rank_one, scale, told
 from tests.doctor.models import conv_resnet, plain_mlp, tiny_gpt, tiny_vit, vectors
+from torch import nn
 
 from leadline._core.randomness import seeded
 
@@ -148,3 +149,21 @@ def test_float16_near_its_end_is_a_risk_of_overflow():
     (risk,) = [f for f in diagnosis.findings if f.code == "overflow-risk" and "output" in f.message]
     assert risk.layer == "blocks.1"
     assert "float16 ends at 65504" in risk.message
+
+
+@pytest.mark.parametrize("path", ["stem", "mix"])
+def test_a_large_weight_that_a_norm_hides_is_found_where_no_other_is_like_it(path):
+    names = ("stem", "proj", "mix")
+    with seeded(0):
+        model = nn.Sequential()
+        for name in names:
+            model.add_module(name, nn.Linear(64, 64))
+            model.add_module(f"{name}_norm", nn.LayerNorm(64))
+            model.add_module(f"{name}_act", nn.ReLU())
+        model.add_module("head", nn.Linear(64, 10))
+    case = (model, *vectors())
+    assert not any(finding.severity != "note" for finding in diagnosed(case).findings)
+    scale(model, path, 1000.0)
+    diagnosis = diagnosed(case)
+    assert blames(diagnosis, path, LARGE), told(diagnosis)
+    assert any("most weights do" in finding.message for finding in diagnosis.findings)

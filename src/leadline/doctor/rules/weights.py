@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from statistics import median, median_low
 
 from leadline._core.diagnosis import Finding
-from leadline._core.profile import Profile
+from leadline._core.profile import LINEAR_KINDS, Profile
 from leadline._core.sources import Source
 from leadline._core.wording import figure
 from leadline.doctor.layers import alike, block_of, is_norm, layer_of, module_of, weights_by_layer
@@ -13,21 +13,26 @@ from leadline.doctor.registry import rule
 
 
 @rule("activation-growth", source=Source(key="leadline"))
-def large_weight(profile: Profile, *, limit: float = 30.0) -> Iterator[Finding]:
-    """A weight whose gain is more than ``limit`` times that of its like.
+def large_weight(profile: Profile, *, limit: float = 30.0, alone: float = 100.0) -> Iterator[Finding]:
+    """A weight whose gain is more than ``limit`` times that of its like; ``alone`` times most others', if it has none.
 
     The gain of a weight is ‖W‖_F/√outputs, the factor by which it multiplies a root mean square; initialisers give
     their like the same gain, and 30 is more than training makes of it. In front of a norm the forward pass hides it,
     but the gradient of that weight is divided by the factor, and a step of plain descent, relative to the weight, by
     its square: the layer stays as it is. Of two that are alike the smaller one is the usual one, unless most weights of
-    the network are larger.
+    the network are larger. Maps alone are held against all weights, of which there must be four or more; embeddings,
+    whose numbers multiply nothing, are not.
     """
-    of_all = median_low([_gain(profile, name) for name in profile.weight_norms] or [0.0])
+    every = list(profile.weight_norms)
+    of_all = median_low([_gain(profile, name) for name in every] or [0.0])
     for group, gains in _gains(profile):
-        usual = median(gains) if len(group) >= 3 else max(min(gains), of_all)
+        compared = _comparable(profile, group)
+        usual = of_all if not compared else median(gains) if len(group) >= 3 else max(min(gains), of_all)
         for name, gain in zip(group, gains, strict=True):
-            if _comparable(profile, group) and usual > 0 and gain > limit * usual:
-                yield _large(profile, group, name, gain, usual)
+            if compared and usual > 0 and gain > limit * usual:
+                yield _large(profile, group, name, gain, usual, "its like do")
+            elif not compared and len(every) >= 4 and gain > alone * usual > 0 and _is_map(profile, name):
+                yield _large(profile, every, name, gain, usual, "most weights do")
 
 
 @rule("activation-growth", source=Source(key="leadline"))
@@ -143,6 +148,11 @@ def _comparable(profile: Profile, group: list[str]) -> bool:
     return len(group) >= 3 or _is_pair(profile, group)
 
 
+def _is_map(profile: Profile, weight: str) -> bool:
+    layer = profile.named.get(layer_of(profile, weight))
+    return layer is not None and (layer.kind in LINEAR_KINDS or layer.role == "block")
+
+
 def _is_pair(profile: Profile, group: list[str]) -> bool:
     """Whether these are the same weight of two blocks."""
     return len(group) == 2 and all(block_of(profile, name) for name in group)
@@ -153,7 +163,7 @@ def _gain(profile: Profile, name: str) -> float:
     return profile.weight_norms[name] / math.sqrt(rows)
 
 
-def _large(profile: Profile, group: list[str], name: str, gain: float, usual: float) -> Finding:
+def _large(profile: Profile, group: list[str], name: str, gain: float, usual: float, than: str) -> Finding:
     layer, module = layer_of(profile, name), module_of(name)
     factor, share = gain / usual, profile.weights.get(name, math.nan) / _usual_gradient(profile, group)
     hidden = ""
@@ -163,8 +173,8 @@ def _large(profile: Profile, group: list[str], name: str, gain: float, usual: fl
         code="activation-growth",
         layer=layer,
         severity="warning",
-        message=f"{layer}: the weight of {module} multiplies by {figure(gain)}, {figure(factor)} times as much as its "
-        f"like do{hidden}.",
+        message=f"{layer}: the weight of {module} multiplies by {figure(gain)}, {figure(factor)} times as much as "
+        f"{than}{hidden}.",
         evidence={"module": module, "gain": gain, "usual": usual, "factor": factor, "gradient": share},
     )
 
