@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import torch
 from tests.doctor.faults import diagnosed
 from tests.doctor.models import conv_resnet, plain_mlp, stacked, tiny_gpt, vectors
 from tests.doctor.synthetic import EMPTY, chain
@@ -32,6 +33,15 @@ def test_the_parts_between_two_linear_maps_belong_to_the_first():
     assert (design.activation, design.norm, design.width, design.pre_activation) == ("sigmoid", "none", 64, True)
     assert design.weight_std[0] == pytest.approx(3**-0.5, rel=0.05)
     assert design.bias_std == pytest.approx((3 * 64) ** -0.5)
+
+
+@pytest.mark.parametrize(("gain", "default"), [(3**-0.5, True), (0.6, False)])
+def test_biases_are_taken_for_torchs_default_only_where_the_weights_are(gain, default):
+    model, inputs, targets = stacked(6, nn.Sigmoid)
+    with torch.no_grad():
+        for layer in model[:-1:2]:
+            layer.weight.mul_(gain * 3**0.5)
+    assert (recognise(leadline.profile(model, inputs, targets)).bias_std > 0) is default
 
 
 def test_a_block_of_three_parts_is_recognised_with_its_batch():

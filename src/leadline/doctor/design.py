@@ -148,11 +148,16 @@ def _weight_std(profile: Profile, weights: list[str]) -> float:
 
 
 def _bias_std(profile: Profile, layer: LayerProfile, weights: list[str]) -> float:
-    """Torch's default, 1/√(3 fan_in), where the layer is one map with a bias and its weight is torch's default too."""
-    if len(weights) != 1 or abs(_weight_std(profile, weights) * math.sqrt(3) - 1) > 0.05:
+    """Torch's default, 1/√(3 fan_in), where the layer is one map with a bias and its weight is torch's default too.
+
+    That is told by its standard deviation, which n uniform entries have to a relative standard error of √(0.2/n).
+    """
+    if len(weights) != 1:
         return 0.0
     rows, columns = profile.weight_shapes[weights[0]]
-    return 1 / math.sqrt(3 * columns) if layer.parameters == rows * columns + rows else 0.0
+    off = abs(_weight_std(profile, weights) * math.sqrt(3) - 1)
+    is_default = off <= 4 * math.sqrt(0.2 / (rows * columns)) and layer.parameters == rows * columns + rows
+    return 1 / math.sqrt(3 * columns) if is_default else 0.0
 
 
 def _orthogonal(profile: Profile, weights: list[str]) -> bool:
