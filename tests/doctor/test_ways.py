@@ -141,6 +141,8 @@ def test_a_bias_behind_a_faded_signal_is_no_growth():
     faded = chain({"rms": [*rms, 0.1], "distinction": [*[0.9] * 11, 1e-6]})
     grown = chain({"rms": [*rms, 0.1], "distinction": [0.9] * 12})
     offset = chain({"rms": [*rms, 300.0], "distinction": [*[0.9] * 11, 1e-12]})
+    unknown = chain({"rms": [*rms, 0.1]})
     assert not found(faded, "activation-growth")
+    assert [finding.layer for finding in found(unknown, "activation-growth")] == ["fc11"]
     assert [finding.layer for finding in found(grown, "activation-growth")] == ["fc11"]
     assert [finding.layer for finding in found(offset, "activation-growth")] == ["fc11"]

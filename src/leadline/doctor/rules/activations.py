@@ -131,9 +131,10 @@ def _is_offset(profile: Profile, step: Step, limit: float) -> bool:
 
     An offset larger than anything in front of the layer is none of these.
     """
-    grown = distinct_signal(step.layer) - distinct_signal(step.before) > limit
+    if step.excess < 0 or not distinct_signal(step.layer) - distinct_signal(step.before) <= limit:
+        return False
     in_front = [layer.rms for layer in (profile.inputs, *profile.layers[: step.layer.depth]) if layer is not None]
-    return not grown and step.excess > 0 and step.layer.rms <= max(in_front, default=0.0)
+    return step.layer.rms <= max(in_front, default=0.0)
 
 
 def _behind_norm(profile: Profile, step: Step) -> Step:
