@@ -10,7 +10,7 @@ import math
 import random
 
 import torch
-from labelled_zoo import Config, batch, label  # noqa: F401 (batch is asked for by who loads this file)
+from labelled_zoo import BATCH, STEPS, Config, batch, digits, label  # noqa: F401 (asked for by who loads this file)
 from torch import Tensor, nn
 
 from leadline._core.randomness import seeded
