@@ -11,6 +11,7 @@ import leadline
 from leadline._core.profile import Profile
 from leadline._core.randomness import seeded
 from leadline.data import digits
+from leadline.doctor.trainable_mechanisms import measure
 from leadline.doctor.ways import goes_around, shortest_way
 
 DEPTH = 24
@@ -146,3 +147,45 @@ def test_a_bias_behind_a_faded_signal_is_no_growth():
     assert [finding.layer for finding in found(unknown, "activation-growth")] == ["fc11"]
     assert [finding.layer for finding in found(grown, "activation-growth")] == ["fc11"]
     assert [finding.layer for finding in found(offset, "activation-growth")] == ["fc11"]
+
+
+class Scaled(nn.Module):
+    """A block of which the branch is multiplied by a scale that is learnt."""
+
+    def __init__(self, scale: float):
+        super().__init__()
+        self.branch = nn.Sequential(nn.Linear(32, 32), nn.GELU(), nn.Linear(32, 32))
+        self.scale = nn.Parameter(torch.full((32,), scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.scale * self.branch(x)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-6, 1.0])
+def test_what_is_in_a_block_that_adds_next_to_nothing_may_wait(scale):
+    images, labels = digits().inputs.flatten(1)[:64], digits().targets[:64]
+    with seeded(0):
+        model = nn.Sequential(nn.Linear(64, 32), *(Scaled(scale) for _ in range(6)), nn.Linear(32, 10))
+    assert leadline.diagnose(leadline.profile(model, images, labels)).trainable > 0.9
+
+
+class Reading(nn.Module):
+    """Tokens in front of which one stands that starts at zero, so that the norm divides its gradient by its ε."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm = nn.Parameter(torch.zeros(1, 1, 8)), nn.LayerNorm(8, eps=1e-12)
+        self.inner, self.head = nn.Linear(8, 32), nn.Linear(32, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = torch.cat([self.first.expand(len(x), 1, 8), x.view(-1, 8, 8)], 1)
+        return self.head(torch.relu(self.inner(self.norm(tokens))).mean(1))
+
+
+def test_the_gradient_of_a_token_is_none_of_the_weights():
+    images, labels = digits().inputs.flatten(1)[:64], digits().targets[:64]
+    with seeded(0):
+        model = Reading()
+    profile = leadline.profile(model, images, labels)
+    assert profile.weights["first"] > 1e3 * max(norm for name, norm in profile.weights.items() if name != "first")
+    assert measure(profile)["gradient_spread"] < 2

@@ -15,6 +15,8 @@ _DECADES = 30.0
 _NATS = 30.0
 # Gradients of a classification span about as many directions as there are classes; the fit's networks had ten.
 _DIRECTIONS = 10
+# Share of its stream below which a block adds next to nothing, as behind a scale of 1e-6: what is in it may wait.
+_FAINT = 1e-3
 
 FIGURES = (
     "gradient_directions",
@@ -68,7 +70,8 @@ def measure(profile: Profile, *, whole: bool = False) -> dict[str, float]:
     """The figures by name, of a profile in which some weight has a gradient; ``nan`` where it lacks what they rest on.
 
     They are read on the shortest way through the network (``ways``): what a skip or a shorter branch goes around may
-    stand still, and the rest learns. A gradient that is too large harms wherever it is.
+    stand still, and the rest learns; so may what is in a block that adds next to nothing. A gradient that is too large
+    harms wherever it is.
 
     ``gradient_directions``: the fewest directions that the samples' gradients span in a layer of the chain, as the
     logarithm of the participation ratio over that of ten (of n, in smaller batches): 0 when all are alike.
@@ -78,7 +81,8 @@ def measure(profile: Profile, *, whole: bool = False) -> dict[str, float]:
     ``gradient_entry``: decades of a weight gradient's root mean square, the median of the weights, over the norm of the
     output's gradient, as Adam does not feel the scale of the loss.
     ``gradient_spread``: decades between the largest weight gradient of all and the smallest that is not 0.
-    ``gradient_scale``: decades of the norm of all weights' gradients together, which plain descent feels.
+    ``gradient_scale``: decades of the norm of all gradients together, of tokens and positions too, which plain descent
+    feels.
     ``plain_depth``: decades of one plus the layers of the chain that no skip goes around.
 
     Args:
@@ -99,7 +103,7 @@ def measure(profile: Profile, *, whole: bool = False) -> dict[str, float]:
         "isometry_gap": _median(min(layer.isometry_gap, _NATS) for layer in several),
         "gradient_entry": _entry(needed) - log10(_arriving(profile)),
         "gradient_spread": log10(largest) - min(log10(norm) for norm, _ in needed.values()),
-        "gradient_scale": log10(math.hypot(*(min(norm, 1e150) for norm, _ in felt.values()))),
+        "gradient_scale": log10(math.hypot(*(min(norm, 1e150) for norm, _ in gradients(profile).values()))),
         "plain_depth": math.log10(1 + way.plain),
     }
 
@@ -110,7 +114,9 @@ def gradient_size(profile: Profile) -> float:
 
 
 def _felt(profile: Profile) -> dict[str, tuple[float, int]]:
-    return {name: own for name, own in gradients(profile).items() if own[0] > 0}
+    """Of the weights that have one; of tokens and positions, which are added and multiply nothing, only without any."""
+    felt = {name: own for name, own in gradients(profile).items() if own[0] > 0}
+    return {name: own for name, own in felt.items() if "weight" in name.rpartition(".")[2]} or felt
 
 
 def _needed(way: Way, profile: Profile) -> dict[str, tuple[float, int]]:
@@ -129,9 +135,11 @@ def _on(way: Way, profile: Profile) -> Sequence[LayerProfile]:
 
 
 def _holds(way: Way, profile: Profile, weight: str) -> bool:
-    """Whether the layer that holds the weight is on the way, or there is none."""
-    layer = layer_of(profile, weight).partition("#")[0]
-    return layer in way.paths or layer not in profile.named
+    """Whether the layer that holds the weight is on the way and adds something to it, or there is none."""
+    layer = profile.named.get(layer_of(profile, weight))
+    if layer is None:
+        return True
+    return layer.name in way.paths and not (layer.residual and layer.branch_rms < _FAINT * layer.stream_rms)
 
 
 def gradients(profile: Profile) -> dict[str, tuple[float, int]]:
