@@ -20,7 +20,8 @@ class Buffers:
     """What ``model`` holds now: the tensors themselves, since it may put others in their place, and their values."""
 
     def __init__(self, model: nn.Module):
-        made = (part for part in model.modules() if isinstance(part, ParametrizationList))
+        modules = list(model.modules())
+        made = (part for part in modules if isinstance(part, ParametrizationList))
         of_weights = {part for each in made for part in each.modules()}
         self._held = [
             _Held(
@@ -29,7 +30,7 @@ class Buffers:
                 values={n: b.clone() for n, b in module._buffers.items() if b is not None and not is_lazy(b)},
                 of_weight=module in of_weights,
             )
-            for module in model.modules()
+            for module in modules
             if module._buffers
         ]
 

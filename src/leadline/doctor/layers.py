@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from leadline._core.profile import LayerProfile, Profile
+from leadline._core.profile import LINEAR_KINDS, LayerProfile, Profile
 
 
 def layer_of(profile: Profile, module: str) -> str:
@@ -84,6 +84,11 @@ def starts_at_zero(profile: Profile, layer: LayerProfile) -> bool:
 def repeats(chain: Sequence[LayerProfile]) -> bool:
     """Whether most of the chain is further calls of modules in it: one step of training changes all of them."""
     return sum("#" in layer.name for layer in chain) * 2 > len(chain)
+
+
+def multiplies(layer: LayerProfile) -> bool:
+    """Whether ``layer`` is a linear map, or a block, which holds some: neither an embedding nor a norm by itself."""
+    return layer.kind in LINEAR_KINDS or layer.role == "block"
 
 
 def is_norm(profile: Profile, layer: LayerProfile) -> bool:

@@ -91,7 +91,7 @@ def measure(profile: Profile, *, whole: bool = False) -> dict[str, float]:
     """
     way = shortest_way(profile)
     felt = _felt(profile)
-    needed = felt if whole else _needed(way, profile)
+    needed = felt if whole else _needed(way, profile, felt)
     chain = hidden(profile) if whole else _on(way, profile)
     several = [layer for layer in chain if layer.n > 1 and not starts_at_zero(profile, layer)]
     largest = max(norm for norm, _ in felt.values())
@@ -110,7 +110,7 @@ def measure(profile: Profile, *, whole: bool = False) -> dict[str, float]:
 
 def gradient_size(profile: Profile) -> float:
     """Decades of a weight gradient's root mean square, the median of the weights on the shortest way."""
-    return _entry(_needed(shortest_way(profile), profile))
+    return _entry(_needed(shortest_way(profile), profile, _felt(profile)))
 
 
 def _felt(profile: Profile) -> dict[str, tuple[float, int]]:
@@ -119,8 +119,8 @@ def _felt(profile: Profile) -> dict[str, tuple[float, int]]:
     return {name: own for name, own in felt.items() if "weight" in name.rpartition(".")[2]} or felt
 
 
-def _needed(way: Way, profile: Profile) -> dict[str, tuple[float, int]]:
-    felt = _felt(profile)
+def _needed(way: Way, profile: Profile, felt: dict[str, tuple[float, int]]) -> dict[str, tuple[float, int]]:
+    """Those that the way holds; all where it holds none."""
     return {name: own for name, own in felt.items() if _holds(way, profile, name)} or felt
 
 

@@ -8,10 +8,10 @@ from itertools import pairwise
 from statistics import median
 
 from leadline._core.diagnosis import Finding, Severity
-from leadline._core.profile import LINEAR_KINDS, LayerProfile, Profile, own_name
+from leadline._core.profile import LayerProfile, Profile, own_name
 from leadline._core.sources import Source
 from leadline._core.wording import count, decades, factor, figure
-from leadline.doctor.layers import is_norm
+from leadline.doctor.layers import is_norm, multiplies
 from leadline.doctor.registry import rule
 from leadline.doctor.trainable_mechanisms import distinct_signal
 from leadline.doctor.trends import Step, Trend, chain_steps, drift, onset, trend
@@ -175,8 +175,7 @@ def _like(layer: LayerProfile) -> tuple[str, str]:
 
 
 def _reads(step: Step) -> bool:
-    mapped = step.layer.kind in LINEAR_KINDS or step.layer.role == "block"
-    return mapped and "Embedding" not in step.before.kind
+    return multiplies(step.layer) and "Embedding" not in step.before.kind
 
 
 def _jump(step: Step, code: str, error: float) -> Finding:

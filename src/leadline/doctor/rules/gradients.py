@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from leadline._core.diagnosis import Finding, Severity
-from leadline._core.profile import LINEAR_KINDS, Profile
+from leadline._core.profile import Profile
 from leadline._core.sources import Source
 from leadline._core.wording import count, decades, factor, figure
 from leadline.doctor.design import Design, recognise
-from leadline.doctor.layers import repeats, starts_at_zero
+from leadline.doctor.layers import multiplies, repeats, starts_at_zero
 from leadline.doctor.ranges import dtype_range
 from leadline.doctor.registry import rule
 from leadline.doctor.trends import Step, Trend, drift, log10, onset, trend
@@ -129,9 +129,8 @@ def _by_one_layer(profile: Profile, of: Trend, code: str, limit: float) -> Itera
     for step in reversed(of.apart):
         if abs(step.excess) <= limit or (step.excess < 0) != grows or starts_at_zero(profile, step.layer):
             continue
-        like = step.layer.role == "block" or step.layer.kind in LINEAR_KINDS
         cuts = not grows and step.before.depth < reached and not _shrunk(step)
-        if (math.isfinite(step.excess) and like) or cuts:
+        if (math.isfinite(step.excess) and multiplies(step.layer)) or cuts:
             yield _jump(step, code, -step.excess)
 
 

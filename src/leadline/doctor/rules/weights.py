@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from statistics import median, median_low
 
 from leadline._core.diagnosis import Finding
-from leadline._core.profile import LINEAR_KINDS, Profile
+from leadline._core.profile import Profile
 from leadline._core.sources import Source
 from leadline._core.wording import figure
-from leadline.doctor.layers import alike, block_of, is_norm, layer_of, module_of, weights_by_layer
+from leadline.doctor.layers import alike, block_of, is_norm, layer_of, module_of, multiplies, weights_by_layer
 from leadline.doctor.registry import rule
 
 
@@ -150,7 +150,7 @@ def _comparable(profile: Profile, group: list[str]) -> bool:
 
 def _is_map(profile: Profile, weight: str) -> bool:
     layer = profile.named.get(layer_of(profile, weight))
-    return layer is not None and (layer.kind in LINEAR_KINDS or layer.role == "block")
+    return layer is not None and multiplies(layer)
 
 
 def _is_pair(profile: Profile, group: list[str]) -> bool:
