@@ -55,6 +55,15 @@ def test_orthogonal_weights_are_told_from_independent_entries(init, orthogonal):
     assert recognise(profiled(plain_mlp(4, init=init))).orthogonal is orthogonal
 
 
+def test_a_norm_that_theory_has_no_law_of_is_not_left_out_of_the_design():
+    plain, inputs, targets = stacked(6, nn.ReLU)
+    layers = [(nn.GroupNorm(4, 64), each) if isinstance(each, nn.ReLU) else (each,) for each in plain]
+    normed = nn.Sequential(*(each for pair in layers for each in pair))
+    assert recognise(leadline.profile(plain, inputs, targets)) is not None
+    assert recognise(leadline.profile(normed, inputs, targets)) is None
+    assert predict(leadline.profile(normed, inputs, targets)) == ()
+
+
 def test_nothing_is_expected_where_no_design_is_recognised():
     assert predict(EMPTY) == ()
     assert predict(chain({"rms": [1.0] * 4}, parts=("Tokenizer",))) == ()

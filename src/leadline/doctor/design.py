@@ -72,6 +72,7 @@ class Design:
 def recognise(profile: Profile) -> Design | None:
     """The design of the chain, or ``None`` where most links are not built of linear maps, one norm and one activation.
 
+    So it is where theory has no law of the norm, as of group norm: without it the chain would be another.
     Where the links are linear maps themselves, what runs between two of them belongs to the first.
     """
     chain = profile.chain
@@ -81,7 +82,7 @@ def recognise(profile: Profile) -> Design | None:
     usual, count = Counter(contents).most_common(1)[0]
     links = [layer for layer, parts in zip(chain, contents, strict=True) if parts == usual]
     maps = [part for part in usual if part in LINEAR_KINDS]
-    if not maps or 2 * count < len(chain):
+    if not maps or 2 * count < len(chain) or any("Norm" in part and part not in NORM_KINDS for part in usual):
         return None
     norms = {NORM_KINDS[part] for part in usual if part in NORM_KINDS}
     activations = {TORCH_NAMES[part] for part in usual if part in TORCH_NAMES}
@@ -121,7 +122,7 @@ def _contents(profile: Profile) -> list[tuple[str, ...]]:
 
 
 def _is_known(part: str) -> bool:
-    return part in LINEAR_KINDS or part in NORM_KINDS or part in TORCH_NAMES
+    return part in LINEAR_KINDS or "Norm" in part or part in TORCH_NAMES
 
 
 def _period(parts: tuple[str, ...]) -> tuple[str, ...]:
